@@ -1,0 +1,1 @@
+"""The server of chainrule: one door, an autograd engine, worker processes, sessions."""

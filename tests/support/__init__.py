@@ -1,0 +1,1 @@
+"""What several tests share: tables of cases, real servers, fakes at our own interfaces."""
