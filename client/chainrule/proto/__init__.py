@@ -1,0 +1,1 @@
+"""Generated messages; the package mirrors the path of the protos."""
