@@ -1,0 +1,1 @@
+"""What a graph is: avals, the vocabulary, functions in columns, their canonical form. NumPy only."""

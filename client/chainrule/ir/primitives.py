@@ -1,0 +1,116 @@
+"""The vocabulary: one row a primitive, the half of an op that client and server share.
+
+What an op means (kernel, derivatives, cost) stands in the server's engine/ops; a test holds the two
+sets of names equal. The set is closed under differentiation: every rule is written in these names.
+"""
+
+from chainrule.ir import movement, rules
+from chainrule.ir.attrs import AttrSpec
+from chainrule.ir.avals import DType
+from chainrule.ir.signature import Infer, Signature
+
+
+def _op(
+    name: str, arity: int | None, infer: Infer, *attrs: AttrSpec, numpy: tuple[str, ...] = ()
+) -> Signature:
+    return Signature(name, arity, attrs, infer, numpy)
+
+
+_AXES = (AttrSpec("axes", "ints"), AttrSpec("keepdims", "bool", False))
+_SHAPE = AttrSpec("shape", "dims")
+_DTYPE = AttrSpec("dtype", "dtype")
+_FUNCTION = AttrSpec("function", "function", low=0)
+_GATHER = (AttrSpec("axis", "int"), AttrSpec("batch_dims", "int", 0, low=0))
+
+_LEAVES = (
+    _op("Input", 0, rules.no_rule, AttrSpec("name", "str")),
+    _op("Item", 1, rules.no_rule, AttrSpec("index", "int", low=1)),
+    _op("Constant", 0, rules.constant, _DTYPE, _SHAPE, AttrSpec("data", "bytes")),
+    _op("Iota", 0, rules.iota, _DTYPE, _SHAPE, AttrSpec("axis", "int")),
+    _op("DimSize", 0, rules.dim_size, AttrSpec("k", "int", 1, low=1, high=2**31)),
+    _op("RandomBits", 2, rules.random_bits, AttrSpec("stream", "int", 0, low=0, high=2**31)),
+)
+
+_FLOAT = (
+    _op("Neg", 1, rules.unary("number"), numpy=("negative",)),
+    _op("Abs", 1, rules.unary("number"), numpy=("absolute", "fabs")),
+    _op("Sign", 1, rules.unary("number"), numpy=("sign",)),
+    _op("Exp", 1, rules.unary("float"), numpy=("exp",)),
+    _op("Expm1", 1, rules.unary("float"), numpy=("expm1",)),
+    _op("Log", 1, rules.unary("float"), numpy=("log",)),
+    _op("Log1p", 1, rules.unary("float"), numpy=("log1p",)),
+    _op("Sqrt", 1, rules.unary("float"), numpy=("sqrt",)),
+    _op("Sin", 1, rules.unary("float"), numpy=("sin",)),
+    _op("Cos", 1, rules.unary("float"), numpy=("cos",)),
+    _op("Tanh", 1, rules.unary("float"), numpy=("tanh",)),
+    _op("Floor", 1, rules.unary("float"), numpy=("floor",)),
+    _op("Add", 2, rules.binary("number"), numpy=("add",)),
+    _op("Sub", 2, rules.binary("number"), numpy=("subtract",)),
+    _op("Mul", 2, rules.binary("number"), numpy=("multiply",)),
+    _op("Div", 2, rules.binary("float"), numpy=("divide", "true_divide")),
+    _op("Pow", 2, rules.binary("float"), numpy=("power", "float_power")),
+    _op("IntPow", 1, rules.unary("number"), AttrSpec("n", "int", low=-1024, high=1024)),
+    _op("Max", 2, rules.binary("number"), numpy=("maximum",)),
+    _op("Min", 2, rules.binary("number"), numpy=("minimum",)),
+)
+
+_LOGIC = (
+    _op("Less", 2, rules.binary("number", DType.BOOL), numpy=("less", "greater")),
+    _op("Equal", 2, rules.binary("any", DType.BOOL), numpy=("equal",)),
+    _op("And", 2, rules.binary("bits"), numpy=("logical_and", "bitwise_and")),
+    _op("Or", 2, rules.binary("bits"), numpy=("logical_or", "bitwise_or")),
+    _op("Xor", 2, rules.binary("bits"), numpy=("logical_xor", "bitwise_xor")),
+    _op("Not", 1, rules.unary("bool"), numpy=("logical_not",)),
+    _op("IntDiv", 2, rules.binary("integer"), numpy=("floor_divide",)),
+    _op("Mod", 2, rules.binary("integer"), numpy=("remainder", "mod")),
+    _op("Where", 3, rules.where, numpy=("where",)),
+    _op("Cast", 1, rules.to_dtype, _DTYPE, numpy=("astype",)),
+    _op("IsFinite", 1, rules.predicate, numpy=("isfinite",)),
+)
+
+_MOVEMENT = (
+    _op("Reshape", 1, movement.reshape, _SHAPE, numpy=("reshape", "ravel", "squeeze")),
+    _op("Transpose", 1, movement.transpose, AttrSpec("perm", "ints"), numpy=("transpose",)),
+    _op("Expand", 1, movement.expand, _SHAPE, numpy=("broadcast_to",)),
+    _op(
+        "Slice",
+        1,
+        movement.slice_,
+        AttrSpec("starts", "dims"),
+        AttrSpec("stops", "dims"),
+        AttrSpec("steps", "ints"),
+    ),
+    _op("Flip", 1, movement.flip, AttrSpec("axes", "ints"), numpy=("flip",)),
+    _op(
+        "Pad",
+        1,
+        movement.pad,
+        AttrSpec("low", "dims"),
+        AttrSpec("high", "dims"),
+        AttrSpec("interior", "ints"),
+        numpy=("pad",),
+    ),
+    _op("Concat", None, movement.concat, AttrSpec("axis", "int"), numpy=("concatenate",)),
+)
+
+_CONTRACTION = (
+    _op("MatMul", 2, rules.matmul, numpy=("matmul", "dot")),
+    _op("ReduceSum", 1, rules.reduction("number", empty=True), *_AXES, numpy=("sum",)),
+    _op("ReduceMax", 1, rules.reduction("number", empty=False), *_AXES, numpy=("max", "amax")),
+    _op("ArgMax", 1, rules.arg_max, AttrSpec("axis", "int"), numpy=("argmax",)),
+    _op("Gather", 2, rules.gather, *_GATHER, numpy=("take",)),
+    _op("ScatterAdd", 2, rules.scatter_add, *_GATHER, AttrSpec("size", "dims")),
+)
+
+_STRUCTURE = (
+    _op("StopGradient", 1, rules.first_input),
+    _op("Call", None, rules.no_rule, _FUNCTION),
+    _op("Vjp", None, rules.no_rule, _FUNCTION, AttrSpec("wrt", "ints"), AttrSpec("outs", "ints")),
+    _op("Jvp", None, rules.no_rule, _FUNCTION, AttrSpec("wrt", "ints"), AttrSpec("outs", "ints")),
+)
+
+PRIMITIVES: dict[str, Signature] = {
+    op.name: op
+    for family in (_LEAVES, _FLOAT, _LOGIC, _MOVEMENT, _CONTRACTION, _STRUCTURE)
+    for op in family
+}
