@@ -25,12 +25,12 @@ _SLACK = 1.125
 
 
 class Segment(NamedTuple):
-    """One output inside a packed vector: `count` items of `dtype` at byte `offset`."""
+    """One output inside a packed vector: `length` items of `dtype` at byte `offset`."""
 
     kind: Literal["sum", "max"]
     dtype: np.dtype[Any]
     offset: int
-    count: int
+    length: int
 
 
 def split(lo: int, hi: int) -> int:
@@ -43,11 +43,11 @@ def split(lo: int, hi: int) -> int:
 
 def combine(segments: Sequence[Segment], left: Buffer, right: Buffer) -> None:
     """left = left (+ or max) right, in place, segment by segment. NaN wins a max."""
-    for kind, dtype, offset, count in segments:
-        a = np.frombuffer(left, dtype, count, offset) if count else None
-        if a is None:
-            continue
-        b = np.frombuffer(right, dtype, count, offset)
+    for kind, dtype, offset, length in segments:
+        if not length:
+            continue  # frombuffer refuses an empty view
+        a = np.frombuffer(left, dtype, length, offset)
+        b = np.frombuffer(right, dtype, length, offset)
         if kind == "sum":
             np.add(a, b, out=a)
         else:

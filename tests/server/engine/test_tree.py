@@ -45,7 +45,7 @@ def by_fold(vectors: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         fold.leaf()[:] = vector
         fold.push()
     out = np.empty(NBYTES, np.uint8)
-    fold.finish(memoryview(out))
+    fold.finish(out.data)
     return out
 
 
@@ -127,5 +127,5 @@ def test_misuse_is_refused() -> None:
 def test_nan_wins_a_max_on_either_side() -> None:
     segment = (Segment("max", np.dtype(np.float64), 0, 2),)
     left, right = np.array([np.nan, 1.0]), np.array([0.0, np.nan])
-    combine(segment, memoryview(left).cast("B"), memoryview(right).cast("B"))
+    combine(segment, left.data.cast("B"), right.data.cast("B"))
     assert np.isnan(left).all()
