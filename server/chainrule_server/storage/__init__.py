@@ -1,0 +1,1 @@
+"""The only room that makes a storage system call."""
