@@ -18,8 +18,8 @@ demo: .venv/ready   ## train the example network on real digits, see the chain r
 test: .venv/ready   ## the fast tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -q $(PYTEST_ARGS)
 
-bench: .venv/ready  ## import times and counted work
-	$(BIN)/python -m pytest -m bench -q -s $(PYTEST_ARGS)
+bench: .venv/ready  ## what importing, one gradient and one step cost here
+	$(BIN)/python benchmarks/run.py
 
 check: .venv/ready  ## format, lint, types, import contracts, protocol
 	$(BIN)/ruff format --check
