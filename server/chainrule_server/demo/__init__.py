@@ -1,0 +1,1 @@
+"""The demo: the example network on handwritten digits, trained over the wire."""
