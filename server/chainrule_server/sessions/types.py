@@ -16,13 +16,13 @@ error detail: next_seq, chain, epoch, failed_seq, cursor, missing, limit, value.
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from threading import Event
 from typing import Any
 
 import numpy as np
 
 from chainrule.ir.graph import Graph
 from chainrule.ir.operations import Method
+from chainrule_server.workers.cancellation import Cancellation
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -71,7 +71,7 @@ class Caller:
 
     tenant: str
     deadline: float
-    cancel: Event = field(default_factory=Event)
+    cancel: Cancellation = field(default_factory=Cancellation)
 
 
 @dataclass(frozen=True, slots=True)
