@@ -13,9 +13,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
+from google.protobuf.message import Message
 
 from chainrule.errors import ErrorCode, InvalidGraph, LimitExceeded
 from chainrule.ir.limits import DEFAULT, Limits
@@ -112,7 +114,7 @@ def budget_for(limits: Limits = DEFAULT, graph_bytes: int = 4 * 2**20) -> Budget
     )
 
 
-def scan(data: bytes, message: Descriptor, budget: Budget) -> Work:
+def scan(data: bytes, message: type[Message], budget: Budget) -> Work:
     """Walk the bytes of a message; returns what that took.
 
     Args:
@@ -127,7 +129,7 @@ def scan(data: bytes, message: Descriptor, budget: Budget) -> Work:
     """
     work = Work()
     try:
-        _walk(data, _schema(message), budget, work)
+        _walk(data, _schema(cast(Descriptor, message.DESCRIPTOR)), budget, work)
     except (InvalidGraph, LimitExceeded) as error:
         error.facts["work"] = work.fields
         raise

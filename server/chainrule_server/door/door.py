@@ -109,7 +109,7 @@ class Door:
             self._operation() if call.resend is Resend.UNTIL_ANSWERED else nullcontext(),
             self.arriving.reserve(len(arrival.data), deadline, lambda: arrival.cancel.is_set),
         ):
-            self.last_work = scan(arrival.data, call.request.DESCRIPTOR, self._budget)
+            self.last_work = scan(arrival.data, call.request, self._budget)
             body = parse(call, arrival.data)
             yield Request(body, tenant, deadline, arrival.cancel, arrival.request_id)
 

@@ -16,6 +16,8 @@ from chainrule.wire.tensor import check_digest
 
 # A graph in memory takes about this many times its bytes on the wire.
 _GROWTH = 10
+# The same graph comes with other labels and lines each time its source is edited.
+_MESSAGES_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class _Shelf:
     def __init__(self) -> None:
         self.by_digest: OrderedDict[bytes, Known] = OrderedDict()
         # From the hash of the bytes sent, so that the same message is checked once.
-        self.by_message: OrderedDict[bytes, Known] = OrderedDict()
+        self.by_message: dict[bytes, Known] = {}
+        self.messages: dict[bytes, list[bytes]] = {}
         self.nbytes = 0
 
 
@@ -68,7 +71,7 @@ class GraphStore:
         key = hashlib.sha256(len(sent).to_bytes(8, "little") + sent + beside).digest()
         with self._lock:
             found = self._shelf(tenant).by_message.get(key)
-            if found is not None and found.digest in self._shelf(tenant).by_digest:
+            if found is not None:
                 self._shelf(tenant).by_digest.move_to_end(found.digest)
                 return found
         graph = graph_from_proto(message, debug)
@@ -126,9 +129,12 @@ class GraphStore:
         shelf.nbytes += known.nbytes - (before.nbytes if before else 0)
         shelf.by_digest[known.digest] = known
         shelf.by_message[key] = known
+        messages = shelf.messages.setdefault(known.digest, [])
+        messages.append(key)
+        if len(messages) > _MESSAGES_KEPT:
+            del shelf.by_message[messages.pop(0)]
         while shelf.nbytes > self._tenant_bytes and len(shelf.by_digest) > 1:
-            _, gone = shelf.by_digest.popitem(last=False)
+            digest, gone = shelf.by_digest.popitem(last=False)
             shelf.nbytes -= gone.nbytes
-        # Messages of graphs that are gone: a hash and a reference each, so they are bounded by number.
-        while len(shelf.by_message) > 2 * len(shelf.by_digest) + 64:
-            shelf.by_message.popitem(last=False)
+            for message in shelf.messages.pop(digest):
+                del shelf.by_message[message]

@@ -1,0 +1,1 @@
+"""Servicers: decode, call, encode. Nothing is decided here."""
