@@ -1,0 +1,118 @@
+"""Sums, products, quotients, and the piecewise linear ops around them."""
+
+from functools import partial
+
+import numpy as np
+
+from chainrule.errors import ErrorCode, NumericError
+from chainrule.ir.expr import Expr, equal, less, sign, where
+from chainrule_server.engine.ops.elementwise import (
+    DIVISION,
+    buffers,
+    constant_elementwise,
+    elementwise,
+)
+from chainrule_server.engine.ops.table import (
+    Array,
+    Arrays,
+    AttrMap,
+    Bind,
+    NoDerivative,
+    Op,
+    Thunk,
+    per_element,
+)
+
+
+def _smaller_loses(v: Expr, mine: Expr, other: Expr) -> Expr:
+    # max(x, y):  x_ct = ct where x > y, ct / 2 where x = y, 0 where x < y
+    return where(less(mine, other), v.like(0), where(equal(mine, other), v * 0.5, v))
+
+
+def _larger_loses(v: Expr, mine: Expr, other: Expr) -> Expr:
+    # min(x, y):  x_ct = ct where x < y, ct / 2 where x = y, 0 where x > y
+    return where(less(other, mine), v.like(0), where(equal(mine, other), v * 0.5, v))
+
+
+def _checked(kernel: np.ufunc) -> Bind:
+    """An integer division that refuses a divisor of 0, where NumPy would answer 0."""
+
+    def bind(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
+        del attrs
+        divisor = ins[1]
+        divide = partial(kernel, *ins, out)
+
+        def run() -> None:
+            if np.count_nonzero(divisor) != divisor.size:
+                raise NumericError(
+                    "an integer is divided by 0",
+                    code=ErrorCode.NUMERIC_FAILURE,
+                    cure="guard the divisor with np.where",
+                )
+            divide()
+
+        return run
+
+    return bind
+
+
+def _integer(name: str, kernel: np.ufunc) -> Op:
+    none = NoDerivative("integers have no derivative")
+    bind = _checked(kernel)
+    return Op(name, bind, none, none, per_element(DIVISION), buffers, inplace=(0, 1))
+
+
+ARITHMETIC = (
+    # y = -x:  x_ct = -ct
+    elementwise("Neg", np.negative, lambda v, out, x: -v, linear=((0,),)),
+    # y = |x|:  x_ct = ct sign(x), which is 0 at 0
+    elementwise("Abs", np.absolute, lambda v, out, x: v * sign(x)),
+    # y = sign(x):  y' = 0 wherever it exists, and 0 at 0
+    constant_elementwise(
+        "Sign", np.sign, "it is piecewise constant: the derivative is 0", inplace=(0,), cost=2
+    ),
+    # y = a + b:  a_ct = b_ct = ct
+    elementwise("Add", np.add, lambda v, out, a, b: v, lambda v, out, a, b: v, linear=((0, 1),)),
+    # y = a - b:  a_ct = ct, b_ct = -ct
+    elementwise(
+        "Sub", np.subtract, lambda v, out, a, b: v, lambda v, out, a, b: -v, linear=((0, 1),)
+    ),
+    # y = a b:  a_ct = ct b, b_ct = ct a
+    elementwise(
+        "Mul",
+        np.multiply,
+        lambda v, out, a, b: v * b,
+        lambda v, out, a, b: v * a,
+        linear=((0,), (1,)),
+    ),
+    # y = a / b:  a_ct = ct / b, b_ct = -(ct / b) y
+    elementwise(
+        "Div",
+        np.divide,
+        lambda v, out, a, b: v / b,
+        lambda v, out, a, b: -(v / b * out),
+        linear=((0,),),
+        cost=DIVISION,
+    ),
+    elementwise(
+        "Max",
+        np.maximum,
+        lambda v, out, x, y: _smaller_loses(v, x, y),
+        lambda v, out, x, y: _smaller_loses(v, y, x),
+        cost=2,
+    ),
+    elementwise(
+        "Min",
+        np.minimum,
+        lambda v, out, x, y: _larger_loses(v, x, y),
+        lambda v, out, x, y: _larger_loses(v, y, x),
+        cost=2,
+    ),
+    # y = floor(x):  y' = 0 between integers, where it exists
+    constant_elementwise(
+        "Floor", np.floor, "it is piecewise constant: the derivative is 0", inplace=(0,)
+    ),
+    # rounding towards -inf, and the remainder with the divisor's sign, as NumPy
+    _integer("IntDiv", np.floor_divide),
+    _integer("Mod", np.remainder),
+)

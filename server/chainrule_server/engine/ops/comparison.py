@@ -1,0 +1,135 @@
+"""Questions with a truth value as answer, logic on the answers, and the ops that use them."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+import numpy as np
+
+from chainrule.ir.attrs import AttrValue
+from chainrule.ir.avals import Aval, DType
+from chainrule.ir.expr import Expr, expand, where
+from chainrule.ir.expr import cast as cast_to
+from chainrule_server.engine.ops.elementwise import buffer_bytes, constant_elementwise
+from chainrule_server.engine.ops.table import (
+    Array,
+    Arrays,
+    AttrMap,
+    Op,
+    Tangents,
+    Thunk,
+    layout,
+    per_element,
+)
+
+_TRUTH = "a truth value has no derivative"
+
+
+def _bind_where(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
+    del attrs
+    condition, a, b = ins
+    # In place of b, out holds b already.
+    if b.size == out.size and b.ctypes.data == out.ctypes.data:
+        return partial(np.copyto, out, a, where=condition)
+
+    def run() -> None:
+        # np.where would allocate its result
+        np.copyto(out, b)
+        np.copyto(out, a, where=condition)
+
+    return run
+
+
+def _where_vjp(ct: Expr, out: Expr, c: Expr, a: Expr, b: Expr) -> tuple[Expr | None, ...]:
+    # y = a where c else b:  a_ct = ct where c else 0, b_ct = 0 where c else ct
+    del out, a, b
+    return None, where(c, ct, ct.like(0)), where(c, ct.like(0), ct)
+
+
+def _where_jvp(tangents: Tangents, out: Expr, c: Expr, a: Expr, b: Expr) -> Expr | None:
+    # y_t = a_t where c else b_t
+    del a, b
+    _, a_t, b_t = tangents
+    if a_t is None and b_t is None:
+        return None
+    zero = out.like(0)
+    t = where(c, zero if a_t is None else a_t, zero if b_t is None else b_t)
+    return expand(t, out.shape)
+
+
+def _bind_cast(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
+    del attrs
+    (x,) = ins
+    narrow, wide = out.dtype == np.uint16, x.dtype == np.uint16
+    if narrow and not wide:
+        return partial(_to_bfloat16, x, out)
+    if wide and not narrow:
+        return partial(_from_bfloat16, x, out)
+    return partial(np.copyto, out, x, casting="unsafe")
+
+
+def _to_bfloat16(x: Array, out: Array) -> None:
+    """Round to nearest, ties to even; a NaN stays one whatever bits are cut off."""
+    bits = x.astype(np.float32).view(np.uint32)
+    nan = (bits & 0x7FFFFFFF) > 0x7F800000
+    bits += ((bits >> 16) & 1) + 0x7FFF
+    bits >>= 16
+    np.copyto(out, bits, casting="unsafe")
+    np.copyto(out, np.uint16(0x7FC0), where=nan)
+
+
+def _from_bfloat16(x: Array, out: Array) -> None:
+    bits = x.astype(np.uint32)
+    bits <<= 16
+    np.copyto(out, bits.view(np.float32), casting="unsafe")
+
+
+def _cast_workspace(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
+    del attrs
+    x, y = layout(inputs[0]), layout(out)
+    if (x.dtype == np.uint16) == (y.dtype == np.uint16):
+        return 0
+    # bits, a shifted copy of them and the mask of NaNs
+    return 13 * x.size
+
+
+def _cast_vjp(ct: Expr, out: Expr, x: Expr, *, dtype: AttrValue) -> tuple[Expr | None, ...]:
+    # y = x in another dtype:  x_ct = ct in x's dtype. A float made an integer, or an integer made a float,
+    # carries no derivative.
+    del out
+    float_to_float = x.dtype.is_float and cast(DType, dtype).is_float
+    return (cast_to(ct, x.dtype) if float_to_float else None,)
+
+
+def _cast_jvp(tangents: Tangents, out: Expr, x: Expr, *, dtype: AttrValue) -> Expr | None:
+    del out, x
+    (t,), to = tangents, cast(DType, dtype)
+    return cast_to(t, to) if t is not None and to.is_float else None
+
+
+def _where_workspace(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
+    del attrs
+    return sum(buffer_bytes(layout(x), out.shape) for x in inputs)
+
+
+COMPARISON = (
+    constant_elementwise("Less", np.less, _TRUTH),
+    constant_elementwise("Equal", np.equal, _TRUTH),
+    # of bits, which for truth values is logic
+    constant_elementwise("And", np.bitwise_and, _TRUTH, inplace=(0, 1)),
+    constant_elementwise("Or", np.bitwise_or, _TRUTH, inplace=(0, 1)),
+    constant_elementwise("Xor", np.bitwise_xor, _TRUTH, inplace=(0, 1)),
+    constant_elementwise("Not", np.logical_not, _TRUTH, inplace=(0,)),
+    constant_elementwise("IsFinite", np.isfinite, _TRUTH),
+    Op(
+        "Where",
+        _bind_where,
+        _where_vjp,
+        _where_jvp,
+        per_element(),
+        _where_workspace,
+        linear=((1, 2),),
+        inplace=(2,),
+    ),
+    Op("Cast", _bind_cast, _cast_vjp, _cast_jvp, per_element(), _cast_workspace),
+)
