@@ -110,11 +110,11 @@ class Builder:
         item = data[: kind.itemsize]
         if array.size > 1 and data == item * array.size:
             data = item
-        return self.add("Constant", dtype=kind, shape=array.shape if shape is None else shape, data=data)
+        return self.add(
+            "Constant", dtype=kind, shape=array.shape if shape is None else shape, data=data
+        )
 
-    def finish(
-        self, outputs: Sequence[int], names: Sequence[str], name: str = "main"
-    ) -> Function:
+    def finish(self, outputs: Sequence[int], names: Sequence[str], name: str = "main") -> Function:
         """The frozen function."""
         if not outputs or len(set(names)) != len(names) or len(names) != len(outputs):
             raise InvalidGraph(

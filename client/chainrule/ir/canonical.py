@@ -165,7 +165,9 @@ class _Reader:
 
     def take(self, n: int) -> bytes:
         if n > len(self.data) - self.at:
-            raise InvalidGraph("the canonical form ends too early", code=ErrorCode.MALFORMED_MESSAGE)
+            raise InvalidGraph(
+                "the canonical form ends too early", code=ErrorCode.MALFORMED_MESSAGE
+            )
         self.at += n
         return self.data[self.at - n : self.at]
 
@@ -184,7 +186,9 @@ class _Reader:
         """A number of things that take a byte each at least."""
         n = self.varint()
         if n > len(self.data) - self.at:
-            raise InvalidGraph("the canonical form ends too early", code=ErrorCode.MALFORMED_MESSAGE)
+            raise InvalidGraph(
+                "the canonical form ends too early", code=ErrorCode.MALFORMED_MESSAGE
+            )
         return n
 
     def signed(self, raw: int | None = None) -> int:

@@ -84,7 +84,7 @@ class Expr:
         return other if isinstance(other, Expr) else self.like(other)
 
     @property
-    def mT(self) -> "Expr":  # noqa: N802 - the array API's name
+    def mT(self) -> "Expr":
         """The last two axes exchanged."""
         rank = self.aval.rank
         return transpose(self, (*range(rank - 2), rank - 1, rank - 2))
@@ -197,7 +197,9 @@ def reshape(x: Expr, shape: Shape) -> Expr:
 
 def transpose(x: Expr, perm: Sequence[int]) -> Expr:
     """Axes in another order."""
-    return x if tuple(perm) == tuple(range(x.aval.rank)) else apply("Transpose", x, perm=tuple(perm))
+    return (
+        x if tuple(perm) == tuple(range(x.aval.rank)) else apply("Transpose", x, perm=tuple(perm))
+    )
 
 
 def expand(x: Expr, shape: Shape) -> Expr:

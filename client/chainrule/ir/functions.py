@@ -49,7 +49,9 @@ class LibraryFunction:
 
 
 def _elementwise(rule: Callable[[Expr], Expr]) -> Expand:
-    def expand(b: "Builder", inputs: tuple[int, ...], attrs: dict[str, AttrValue]) -> tuple[int, ...]:
+    def expand(
+        b: "Builder", inputs: tuple[int, ...], attrs: dict[str, AttrValue]
+    ) -> tuple[int, ...]:
         del attrs
         return (rule(Expr(b, inputs[0])).id,)
 
@@ -57,7 +59,9 @@ def _elementwise(rule: Callable[[Expr], Expr]) -> Expand:
 
 
 def _along_axis(rule: Callable[[Expr, int], Expr]) -> Expand:
-    def expand(b: "Builder", inputs: tuple[int, ...], attrs: dict[str, AttrValue]) -> tuple[int, ...]:
+    def expand(
+        b: "Builder", inputs: tuple[int, ...], attrs: dict[str, AttrValue]
+    ) -> tuple[int, ...]:
         x = Expr(b, inputs[0])
         return (rule(x, axis_of(cast(int, attrs["axis"]), x.aval.rank)).id,)
 

@@ -49,12 +49,12 @@ def infer(
         InvalidGraph: a reference to a function that isn't there (BAD_REF).
     """
     count = len(avals)
-    if count != signature.arity and (signature.arity is not None or count == 0):
-        if not (signature.name in STRUCTURE and count == 0):
-            raise InvalidGraph(
-                f"{signature.name} takes {signature.arity or 'at least one'} inputs, not {count}",
-                code=ErrorCode.BAD_REF,
-            )
+    least = 0 if signature.name in STRUCTURE else 1
+    if count < least if signature.arity is None else count != signature.arity:
+        raise InvalidGraph(
+            f"{signature.name} takes {signature.arity or 'at least one'} inputs, not {count}",
+            code=ErrorCode.BAD_REF,
+        )
     values = dict(attrs)
     if signature.name not in STRUCTURE:
         return signature.infer(avals, values)
@@ -94,7 +94,9 @@ def _same(body: Function, expected: tuple[Aval, ...], given: tuple[Aval, ...]) -
             )
 
 
-def _differentiable(op: str, name: str, positions: tuple[int, ...], avals: tuple[Aval, ...]) -> None:
+def _differentiable(
+    op: str, name: str, positions: tuple[int, ...], avals: tuple[Aval, ...]
+) -> None:
     if len(set(positions)) != len(positions):
         raise InvalidGraph(f"{name} of {op} names a position twice", code=ErrorCode.ATTR_RANGE)
     for p in positions:

@@ -27,7 +27,9 @@ def transpose(avals: Avals, attrs: AttrMap) -> Avals:
         isinstance(p, BatchDim) or p < 0 for p in perm
     ):
         raise mismatch(
-            f"perm {perm} is no permutation of {aval.rank} axes", ErrorCode.BAD_AXIS, "name each once"
+            f"perm {perm} is no permutation of {aval.rank} axes",
+            ErrorCode.BAD_AXIS,
+            "name each once",
         )
     return (Aval(aval.dtype, tuple(aval.shape[p] for p in perm)),)  # type: ignore[index]
 
@@ -44,7 +46,12 @@ def expand(avals: Avals, attrs: AttrMap) -> Avals:
 def _between(start: Dim, stop: Dim, step: int, dim: Dim) -> Dim:
     """The length of start:stop:step; bounds of a batch axis are 0 or multiples of N, step 1."""
     if not isinstance(dim, BatchDim):
-        if isinstance(start, int) and isinstance(stop, int) and 0 <= start <= stop <= dim and step > 0:
+        if (
+            isinstance(start, int)
+            and isinstance(stop, int)
+            and 0 <= start <= stop <= dim
+            and step > 0
+        ):
             return (stop - start + step - 1) // step
     elif step == 1 and _multiple(start) is not None and _multiple(stop) is not None:
         a, b = _multiple(start) or 0, _multiple(stop) or 0
@@ -125,7 +132,9 @@ def concat(avals: Avals, attrs: AttrMap) -> Avals:
     sizes: list[Dim] = []
     for aval in avals:
         if aval.rank != avals[0].rank or any(
-            x != y for i, (x, y) in enumerate(zip(aval.shape, avals[0].shape, strict=True)) if i != axis
+            x != y
+            for i, (x, y) in enumerate(zip(aval.shape, avals[0].shape, strict=True))
+            if i != axis
         ):
             raise mismatch(
                 f"{aval} and {avals[0]} don't concatenate along axis {axis}",

@@ -14,6 +14,7 @@ from enum import IntEnum
 
 OPERATION_MAGIC = b"chainrule.op.v1\0"
 CHAIN_MAGIC = b"chainrule.chain.v1\0"
+STATE_MAGIC = b"chainrule.state.v1\0"
 MAX_CURSOR_BYTES = 64 * 1024
 
 
@@ -99,3 +100,8 @@ def first_chain(session_id: bytes, create_digest: bytes) -> bytes:
 def next_chain(chain: bytes, digest: bytes) -> bytes:
     """C_n = SHA-256(C_(n-1) || digest_n)."""
     return hashlib.sha256(chain + digest).digest()
+
+
+def state_digest(tensors: Sequence[tuple[str, bytes]]) -> bytes:
+    """SHA-256 over magic and the list of (name, tensor digest) in order of name (32 bytes)."""
+    return hashlib.sha256(STATE_MAGIC + encode_item(named(sorted(tensors)))).digest()

@@ -21,7 +21,9 @@ Avals = tuple[Aval, ...]
 AttrMap = dict[str, AttrValue]
 
 
-def mismatch(text: str, code: ErrorCode = ErrorCode.SHAPE_MISMATCH, cure: str = "") -> ShapeMismatch:
+def mismatch(
+    text: str, code: ErrorCode = ErrorCode.SHAPE_MISMATCH, cure: str = ""
+) -> ShapeMismatch:
     """A ShapeMismatch ready to raise."""
     return ShapeMismatch(text, code=code, cure=cure or None)
 
@@ -63,7 +65,9 @@ def require(aval: Aval, kind: str) -> None:
         "bits": dtype.is_integer or dtype is DType.BOOL,
     }[kind]
     if not ok:
-        raise mismatch(f"dtype {dtype.label} is no {kind} dtype", ErrorCode.DTYPE_MISMATCH, "cast it")
+        raise mismatch(
+            f"dtype {dtype.label} is no {kind} dtype", ErrorCode.DTYPE_MISMATCH, "cast it"
+        )
 
 
 def axis_of(axis: int, rank: int) -> int:
@@ -81,7 +85,9 @@ def axes_of(axes: Sequence[Any], rank: int) -> tuple[int, ...]:
     """Several axes counted from 0, each once."""
     out = tuple(axis_of(a, rank) for a in axes)
     if len(set(out)) != len(out):
-        raise mismatch(f"axes {tuple(axes)} name an axis twice", ErrorCode.BAD_AXIS, "name each once")
+        raise mismatch(
+            f"axes {tuple(axes)} name an axis twice", ErrorCode.BAD_AXIS, "name each once"
+        )
     return out
 
 
@@ -242,7 +248,9 @@ def scatter_add(avals: Avals, attrs: AttrMap) -> Avals:
     require(updates, "number")
     n_index = index.rank - lead
     if len(size) != 1 or not 0 <= axis <= updates.rank - n_index:
-        raise mismatch(f"size {size} or axis {axis} of a ScatterAdd of {updates}", ErrorCode.BAD_AXIS)
+        raise mismatch(
+            f"size {size} or axis {axis} of a ScatterAdd of {updates}", ErrorCode.BAD_AXIS
+        )
     shape = (*updates.shape[:axis], *size, *updates.shape[axis + n_index :])
     table = Aval(updates.dtype, check_shape(shape))
     (expected,) = gather((table, index), {"axis": axis, "batch_dims": lead})
@@ -255,7 +263,9 @@ def _gather_axes(table: Aval, index: Aval, attrs: AttrMap) -> tuple[int, int]:
     axis, lead = attrs["axis"], attrs["batch_dims"]
     assert isinstance(axis, int) and isinstance(lead, int)
     if index.dtype is not DType.INT64:
-        raise mismatch(f"indices are int64, not {index.dtype.label}", ErrorCode.DTYPE_MISMATCH, "cast")
+        raise mismatch(
+            f"indices are int64, not {index.dtype.label}", ErrorCode.DTYPE_MISMATCH, "cast"
+        )
     axis = axis_of(axis, table.rank)
     if not 0 <= lead <= min(axis, index.rank) or table.shape[:lead] != index.shape[:lead]:
         raise mismatch(

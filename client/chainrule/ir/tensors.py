@@ -38,7 +38,7 @@ def tensor_digest(array: Array) -> bytes:
 def data_view(array: Array) -> memoryview:
     """The elements as little-endian C-order bytes; a view where the array has that form."""
     dtype = DType.of(array.dtype).numpy
-    return memoryview(np.ascontiguousarray(array, dtype).reshape(-1)).cast("B")
+    return np.ascontiguousarray(array, dtype).reshape(-1).data.cast("B")
 
 
 def encode_tensor(array: Array) -> bytes:

@@ -91,6 +91,11 @@ class Fold:
             size, vector = 2 * size, left
         self._stack.append((size, vector))
 
+    def reset(self) -> None:
+        """Forget what was pushed: a block that failed half-way leaves nothing to the next."""
+        self._free.extend(vector for _, vector in self._stack)
+        self._stack.clear()
+
     def finish(self, out: Buffer) -> None:
         """Combine what is kept, write it to `out` and be empty again.
 

@@ -1,0 +1,122 @@
+"""From a graph and what is asked of it to a program."""
+
+from collections.abc import Mapping, Sequence
+
+from chainrule.errors import ErrorCode, InvalidGraph
+from chainrule.ir.graph import Graph
+from chainrule_server.engine.autodiff import Flat
+from chainrule_server.engine.passes.simplify import simplify
+from chainrule_server.engine.program import BOARD, Notice, Place, Port, Program, Stage
+from chainrule_server.engine.requests import Request, extend
+from chainrule_server.engine.split import Batched, Coupled, Partial, State, analyse
+from chainrule_server.engine.stages import build, key_of, output_key, rounds, unsplit
+from chainrule_server.engine.structure import flatten
+
+# A microshard should take about 3 ms: long against the cost of dealing it, short enough to share the work
+# evenly and to stay in cache. Measured on W1 and W2 of the benchmarks: 64 to 512 rows.
+_SHARD_FLOPS = 300_000_000
+_MIN_ROWS, _MAX_ROWS = 64, 512
+# More rounds than this and the batch is run whole, with a notice.
+_MAX_ROUNDS = 1
+
+
+def compile_request(
+    graph: Graph, requests: Sequence[Request], *, microshard: int | None = None
+) -> Program:
+    """The program that answers requests about a checked graph.
+
+    Args:
+        graph: checked.
+        requests: one or more; their answers are named as in `requests`.
+        microshard: examples a microshard; by default from the graph's cost, never from the machine.
+
+    Raises:
+        GraphError: names, a loss that is no scalar, a derivative of what has none.
+    """
+    return compile_main(extend(graph, requests), {}, microshard=microshard)
+
+
+def compile_main(
+    graph: Graph, places: Mapping[str, Place], *, microshard: int | None = None
+) -> Program:
+    """The program that computes the outputs of `main`.
+
+    Args:
+        graph: checked.
+        places: of inputs and outputs that don't lie on the board, by name.
+        microshard: as above.
+    """
+    return compile_flat(flatten(graph), places, microshard=microshard)
+
+
+def compile_flat(
+    flat: Flat, places: Mapping[str, Place] | None = None, *, microshard: int | None = None
+) -> Program:
+    """The program of a function of primitives; see `compile_main`."""
+    places = places or {}
+    flat = Flat(*simplify(*flat))
+    f = flat.function
+    for name in f.input_names:
+        if name.startswith("~"):
+            raise InvalidGraph(f"input {name[:64]!r} begins with ~", code=ErrorCode.BAD_NAME)
+    states, notices = _states(flat)
+    whole = {
+        k for k, name in enumerate(f.output_names) if places.get(name, Place()).region != BOARD
+    }
+    stages = unsplit(flat) if states is None else build(flat, states, whole)
+    inputs = tuple(
+        Port(name, aval, places.get(name, Place()), name)
+        for name, aval in zip(f.input_names, f.in_avals, strict=True)
+    )
+    outputs = tuple(
+        Port(
+            name,
+            f.avals[row],
+            places.get(name, Place()),
+            _output_key(states, k, row, name, whole),
+        )
+        for k, (row, name) in enumerate(zip(f.outputs, f.output_names, strict=True))
+    )
+    sharded = [s for s in stages if s.sharded]
+    rows = (microshard or _rows(sharded)) if sharded else 0
+    return Program(inputs, outputs, stages, rows, notices)
+
+
+def _states(flat: Flat) -> tuple[tuple[State, ...] | None, tuple[Notice, ...]]:
+    """The states of a batch that can be cut; None, and why, where it can't."""
+    f = flat.function
+    if not any(a.is_batched for a in f.in_avals):
+        return None, ()
+    try:
+        states = analyse(f)
+        if rounds(states) > _MAX_ROUNDS:
+            first = next(
+                i for i, s in enumerate(states) if isinstance(s, Batched) and s.level > _MAX_ROUNDS
+            )
+            raise Coupled(
+                first,
+                f"examples meet {rounds(states)} times before the last sum, above {_MAX_ROUNDS}",
+            )
+    except Coupled as coupled:
+        label = flat.debug.label(coupled.row) or f.ops[coupled.row]
+        line = flat.debug.line(coupled.row) or ""
+        text = f"the batch runs unsplit on one worker: {coupled.why}"
+        return None, (Notice("COUPLED", text, label, line),)
+    return states, ()
+
+
+def _output_key(
+    states: tuple[State, ...] | None, k: int, row: int, name: str, whole: set[int]
+) -> str:
+    if states is None or k in whole or not isinstance(states[row], Batched | Partial):
+        return output_key(name)
+    return key_of(row)
+
+
+def _rows(sharded: Sequence[Stage]) -> int:
+    """Examples of a microshard: a power of two, from the cost of one example, so from the graph alone."""
+    cost = sum(stage.plan(_MIN_ROWS).flops for stage in sharded) // _MIN_ROWS
+    rows = _MIN_ROWS
+    while rows < _MAX_ROWS and 2 * rows * cost <= _SHARD_FLOPS:
+        rows *= 2
+    return rows

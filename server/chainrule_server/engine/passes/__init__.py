@@ -1,0 +1,1 @@
+"""Graph to graph: the same values from fewer or cheaper nodes."""

@@ -1,0 +1,28 @@
+"""One function for one batch size: every k*N becomes a number.
+
+After this a function has plain shapes, which is what a plan is made from. DimSize and the offset of an Iota
+along the batch are inputs by then (split.py), since they belong to the whole batch.
+"""
+
+from chainrule.ir.attrs import Attrs
+from chainrule.ir.avals import BatchDim, shape_at
+from chainrule.ir.graph import Function
+
+
+def specialise(function: Function, n: int) -> Function:
+    """The function for n rows."""
+    return Function(
+        function.name,
+        function.ops,
+        function.inputs,
+        tuple(_attrs(row, n) for row in function.attrs),
+        tuple(aval.concrete(n) for aval in function.avals),
+        function.outputs,
+        function.output_names,
+    )
+
+
+def _attrs(attrs: Attrs, n: int) -> Attrs:
+    if not any(type(v) is tuple and any(type(d) is BatchDim for d in v) for _, v in attrs):
+        return attrs
+    return tuple((k, shape_at(v, n) if isinstance(v, tuple) else v) for k, v in attrs)

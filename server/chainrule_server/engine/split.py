@@ -1,0 +1,273 @@
+"""May a batch be cut, and how do the parts combine? Decided on the differentiated, flat function.
+
+Every value is one of
+    replicated     the same in every shard, known once `level` rounds of combining are done
+    batched        has the examples along one axis, laid out (outer, N, inner) on it
+    partial        each shard's contribution to a sum or maximum over examples
+
+N stays the whole batch in every shard, so `sum / N` needs no correction. A partial value that is used other
+than by adding partials is combined first: it is replicated one level later. Where batched values follow, that
+is a round in the middle. Two batch axes in a node, or examples moved along the axis, couple the examples: no split.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple, cast
+
+from chainrule.ir.attrs import AttrValue
+from chainrule.ir.avals import Aval, BatchDim, Shape
+from chainrule.ir.graph import Function
+
+
+@dataclass(frozen=True, slots=True)
+class Replicated:
+    """Known everywhere after `level` combining rounds."""
+
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """Examples along `axis`, `outer` values apart; outer None fits every layout (filled arrays)."""
+
+    axis: int
+    outer: int | None
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A contribution to a `sum` or `max` over examples."""
+
+    how: str
+    level: int = 0
+
+
+State = Replicated | Batched | Partial
+
+
+class Coupled(Exception):
+    """Examples meet in this row, so the batch can't be cut. Internal: compile turns it into a notice."""
+
+    def __init__(self, row: int, why: str) -> None:
+        super().__init__(why)
+        self.row = row
+        self.why = why
+
+
+def analyse(function: Function) -> tuple[State, ...]:
+    """The state of every row.
+
+    Raises:
+        Coupled: the batch of this function can't be cut.
+    """
+    states: list[State] = []
+    for node in function:
+        ins = [states[i] for i in node.inputs]
+        in_avals = [function.avals[i] for i in node.inputs]
+        try:
+            states.append(_state(node.op, ins, in_avals, node.aval, dict(node.attrs)))
+        except _Meets as meets:
+            raise Coupled(node.id, str(meets)) from None
+    return tuple(states)
+
+
+class _Meets(Exception):
+    """Why a row couples examples."""
+
+
+def available(state: State) -> int:
+    """The level at which a value can be used as replicated."""
+    return state.level + 1 if isinstance(state, Partial) else state.level
+
+
+def _state(
+    op: str, ins: Sequence[State], in_avals: Sequence[Aval], out: Aval, attrs: dict[str, AttrValue]
+) -> State:
+    level = max((available(s) for s in ins), default=0)
+    batch_axes = [i for i, d in enumerate(out.shape) if isinstance(d, BatchDim)]
+    if len(batch_axes) > 1:
+        raise _Meets(f"{op} gives {out}, which has two batch axes")
+    axis = batch_axes[0] if batch_axes else None
+    if not any(isinstance(s, Batched) for s in ins):
+        if axis is not None:
+            if op not in _FILLS:
+                raise _Meets(f"{op} makes examples out of values that every shard has")
+            return Batched(axis, _leaf_outer(op, axis, attrs), level)
+        if ins and op in _KEEP and all(isinstance(s, Partial) and s.how == "sum" for s in ins):
+            return Partial("sum", max(s.level for s in ins))
+        return Replicated(level)
+    row = _Row(tuple(ins), tuple(in_avals), out, axis, level, attrs)
+    return _RULES.get(op, _elementwise)(row)
+
+
+_FILLS = ("Input", "Constant", "Iota", "Expand")
+
+# Ops that are linear and don't enlarge: adding their results is adding their operands.
+_KEEP = ("Add", "Sub", "Neg", "Reshape", "Transpose", "ReduceSum", "StopGradient")
+
+
+def _leaf_outer(op: str, axis: int, attrs: dict[str, AttrValue]) -> int | None:
+    """An input, and an Iota along the batch, have example 0 first; a filled array fits any layout."""
+    return 1 if op == "Input" or (op == "Iota" and attrs["axis"] == axis) else None
+
+
+def _join(outers: Sequence[int | None]) -> int | None:
+    """The common layout of operands that meet element by element."""
+    known = {outer for outer in outers if outer is not None}
+    if len(known) > 1:
+        raise _Meets("operands have their examples in different orders")
+    return known.pop() if known else None
+
+
+class _Row(NamedTuple):
+    """A row with at least one batched operand; `axis` is the batch axis of its output, if it has one."""
+
+    ins: tuple[State, ...]
+    avals: tuple[Aval, ...]
+    out: Aval
+    axis: int | None
+    level: int
+    attrs: dict[str, AttrValue]
+
+    @property
+    def batched(self) -> list[tuple[int, Batched]]:
+        """Positions and states of the batched operands."""
+        return [(i, s) for i, s in enumerate(self.ins) if isinstance(s, Batched)]
+
+
+def _elementwise(r: _Row) -> State:
+    """Operands broadcast; the batch axis is where the output's is, counted from the right."""
+    assert r.axis is not None
+    for i, s in r.batched:
+        if s.axis - r.avals[i].rank != r.axis - r.out.rank:
+            raise _Meets(f"batch axes {s.axis} and {r.axis} meet")
+    return Batched(r.axis, _join([s.outer for _, s in r.batched]), r.level)
+
+
+def _moved(r: _Row) -> State:
+    """Transpose: the axis moves, the layout along it doesn't."""
+    assert r.axis is not None
+    return Batched(r.axis, r.batched[0][1].outer, r.level)
+
+
+def _reshape(r: _Row) -> State:
+    """What stands before an example in memory stays before it: before * outer is conserved."""
+    assert r.axis is not None
+    (_, s), aval = r.batched[0], r.avals[0]
+    if s.outer is None:
+        return Batched(r.axis, None, r.level)
+    before = _before(aval.shape, s.axis) * s.outer
+    ahead = _before(r.out.shape, r.axis)
+    k = cast(BatchDim, r.out.shape[r.axis]).k
+    if ahead == 0 or before % ahead or k % (before // ahead):
+        raise _Meets(f"a reshape of {aval} to {r.out} mixes examples")
+    return Batched(r.axis, before // ahead, r.level)
+
+
+def _before(shape: Shape, axis: int) -> int:
+    return prod(d for d in shape[:axis] if isinstance(d, int))
+
+
+def _segments(r: _Row) -> State:
+    """Slice, Pad, Concat, Flip: across the batch axis only in whole segments of N."""
+    assert r.axis is not None
+    outers: list[int | None] = []
+    untouched = all(
+        r.avals[i].shape[s.axis] == r.out.shape[r.axis] and s.axis == r.axis for i, s in r.batched
+    )
+    if "axes" in r.attrs and r.axis in cast(tuple[int, ...], r.attrs["axes"]):
+        raise _Meets("a flip of the batch")
+    for i, s in r.batched:
+        k = cast(BatchDim, r.avals[i].shape[s.axis]).k
+        if not untouched and s.outer is not None and s.outer != k:
+            raise _Meets("a cut or join across the batch that doesn't fall between examples")
+        outers.append(s.outer if untouched else None)
+    if untouched:
+        return Batched(r.axis, _join(outers), r.level)
+    return Batched(r.axis, cast(BatchDim, r.out.shape[r.axis]).k, r.level)
+
+
+def _matmul(r: _Row) -> State:
+    """Contracted over examples: a partial sum. Else the examples stay along rows, columns or in front."""
+    (a, b), (x, y) = r.ins, r.avals
+    inner = [
+        isinstance(a, Batched) and a.axis == x.rank - 1,
+        isinstance(b, Batched) and b.axis == y.rank - 2,
+    ]
+    if all(inner) and r.axis is None:
+        _join([cast(Batched, a).outer, cast(Batched, b).outer])
+        return Partial("sum", r.level)
+    if any(inner) or r.axis is None:
+        raise _Meets(f"a product {x} @ {y} sums over examples on one side only")
+    for i, s in r.batched:
+        if s.axis - r.avals[i].rank != r.axis - r.out.rank:
+            raise _Meets(f"a product {x} @ {y} meets two batch axes")
+    return Batched(r.axis, _join([s.outer for _, s in r.batched]), r.level)
+
+
+def _reduction(how: str) -> Callable[[_Row], State]:
+    """Over examples: partial. Over other axes: still batched."""
+
+    def rule(r: _Row) -> State:
+        if r.axis is None:
+            return Partial(how, r.level)
+        return Batched(r.axis, r.batched[0][1].outer, r.level)
+
+    return rule
+
+
+def _arg_max(r: _Row) -> State:
+    if r.axis is None:
+        raise _Meets("an argmax over examples")
+    return Batched(r.axis, r.batched[0][1].outer, r.level)
+
+
+def _gather(r: _Row) -> State:
+    """Rows of a table: not along the batch."""
+    table = r.ins[0]
+    if r.axis is None or (isinstance(table, Batched) and table.axis == r.attrs["axis"]):
+        raise _Meets(f"rows of {r.avals[0]} are taken along the batch")
+    lead = cast(int, r.attrs["batch_dims"])
+    both = [s for _, s in r.batched]
+    if len(both) == 2 and not both[0].axis == both[1].axis < lead:
+        raise _Meets("table and index are batched along different axes")
+    return Batched(r.axis, _join([s.outer for s in both]), r.level)
+
+
+def _scatter_add(r: _Row) -> State:
+    """Updates of all examples into one table: a partial sum."""
+    at, lead = cast(int, r.attrs["axis"]), cast(int, r.attrs["batch_dims"])
+    index, updates = r.ins
+    if isinstance(r.out.shape[at], BatchDim):
+        raise _Meets("rows are added along the batch")
+    outers = [s.outer for _, s in r.batched]
+    if r.axis is not None:
+        return Batched(r.axis, _join(outers), r.level)
+    # The batch axis of the index, seen in the updates, stands at `axis - batch_dims` further on.
+    aligned = (
+        isinstance(index, Batched)
+        and isinstance(updates, Batched)
+        and index.axis - lead == updates.axis - at
+    )
+    if not aligned:
+        raise _Meets(f"updates {r.avals[1]} and index {r.avals[0]} are batched differently")
+    _join(outers)
+    return Partial("sum", r.level)
+
+
+_RULES: dict[str, Callable[[_Row], State]] = {
+    "Transpose": _moved,
+    "Reshape": _reshape,
+    "Slice": _segments,
+    "Pad": _segments,
+    "Concat": _segments,
+    "Flip": _segments,
+    "MatMul": _matmul,
+    "ReduceSum": _reduction("sum"),
+    "ReduceMax": _reduction("max"),
+    "ArgMax": _arg_max,
+    "Gather": _gather,
+    "ScatterAdd": _scatter_add,
+}
