@@ -1,0 +1,100 @@
+"""The header of a state file: the second witness of how far the log has come.
+
+Two slots, written in turn, each with its own CRC32: a header that was torn or damaged leaves the one
+before it. Little-endian:
+
+    8s magic  H version  H flags  I offset of buffer 0  Q serial  Q seq  Q step  Q epoch
+    Q state version  Q log bytes  Q log records  32s chain  16s boot id  32s state digest  I crc32
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+MAGIC = b"CRSTATE\0"
+VERSION = 1
+SLOT_BYTES = 512
+_FIXED = struct.Struct("<8sHHIQQQQQQQ32s16s32s")
+_CRC = struct.Struct("<I")
+_CLEAN = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StateHeader:
+    """What was true at the last commit.
+
+    Attributes:
+        buffer_offset: of buffer 0 in the file, a multiple of the page size of the machine that made it.
+        serial: counts header writes; its parity is the slot.
+        seq, step, epoch, chain: of the session.
+        state_version: counts writes of the state; its parity is the valid buffer.
+        log_bytes, log_records: length of the log, every record of it committed.
+        boot_id: of the kernel whose page cache the state may still be in.
+        is_clean: log and state were on the device, and `state_digest` was theirs.
+    """
+
+    buffer_offset: int
+    serial: int
+    seq: int
+    step: int
+    epoch: int
+    state_version: int
+    log_bytes: int
+    log_records: int
+    chain: bytes
+    boot_id: bytes
+    is_clean: bool = False
+    state_digest: bytes = bytes(32)
+
+    def encode(self) -> bytes:
+        """One slot, without its padding."""
+        data = _FIXED.pack(
+            MAGIC,
+            VERSION,
+            _CLEAN if self.is_clean else 0,
+            self.buffer_offset,
+            self.serial,
+            self.seq,
+            self.step,
+            self.epoch,
+            self.state_version,
+            self.log_bytes,
+            self.log_records,
+            self.chain,
+            self.boot_id,
+            self.state_digest,
+        )
+        return data + _CRC.pack(zlib.crc32(data))
+
+    @property
+    def slot_offset(self) -> int:
+        """Where this header goes in the file."""
+        return SLOT_BYTES * (self.serial % 2)
+
+
+def decode_header(slot: bytes) -> StateHeader | None:
+    """The header of one slot; None where it is damaged or of another format."""
+    if len(slot) < _FIXED.size + _CRC.size:
+        return None
+    data = slot[: _FIXED.size]
+    if _CRC.unpack_from(slot, _FIXED.size) != (zlib.crc32(data),):
+        return None
+    magic, version, flags, *rest = _FIXED.unpack(data)
+    if magic != MAGIC or version != VERSION:
+        return None
+    offset, serial, seq, step, epoch, state_version, log_bytes, log_records = rest[:8]
+    chain, boot, digest = rest[8:]
+    return StateHeader(
+        offset,
+        serial,
+        seq,
+        step,
+        epoch,
+        state_version,
+        log_bytes,
+        log_records,
+        chain,
+        boot,
+        bool(flags & _CLEAN),
+        digest,
+    )

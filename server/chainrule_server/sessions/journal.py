@@ -1,0 +1,111 @@
+"""Log and header as one: how far a session has come, witnessed twice.
+
+A record is committed when it is in the log. The header follows; where it can't be written, the next record
+waits for it, because recovery takes one record ahead of the header for a commit and two for a rollback.
+The session's lock is held for every call.
+"""
+
+from dataclasses import replace
+
+from chainrule.errors import Applied, ChainruleError
+from chainrule_server.sessions.header import StateHeader
+from chainrule_server.sessions.log import Log
+from chainrule_server.sessions.order import Kept, Ledger
+from chainrule_server.sessions.record import Record
+from chainrule_server.sessions.state import StateFile
+from chainrule_server.storage.failures import translated
+
+
+class Journal:
+    """Keeps the log, the state's header and the ledger in step.
+
+    Attributes:
+        ledger: where the session stands.
+        state: the buffers.
+        durable_seq: the last operation known to survive loss of power.
+    """
+
+    def __init__(
+        self, log: Log, state: StateFile, ledger: Ledger, header: StateHeader, boot_id: bytes
+    ) -> None:
+        self.ledger = ledger
+        self.state = state
+        self.durable_seq = header.seq if header.is_clean else 0
+        self._log = log
+        self._header = header
+        self._boot_id = boot_id
+        self._owes_header = header.log_bytes != log.end
+
+    def append(self, record: Record) -> None:
+        """Commit a record.
+
+        Raises:
+            Overloaded, Unavailable: the session stands where it stood; `applied` is UNKNOWN where bytes
+                could be neither written whole nor taken away, and may count after a crash.
+        """
+        if self._owes_header:
+            with translated("writing the session's header"):
+                self._write_header()
+        try:
+            with translated("writing the session's log"):
+                entry = self._log.append(record)
+        except ChainruleError as error:
+            error.applied = Applied.UNKNOWN if self._log.is_torn else Applied.NO
+            raise
+        self.ledger.note(entry)
+        self._owes_header = True
+
+    def witness(self) -> None:
+        """Write the header of the record just committed; a failure is made good before the next one."""
+        try:
+            self._write_header()
+        except OSError:
+            self._owes_header = True
+
+    def read(self, kept: Kept) -> Record:
+        """The record of an operation applied before.
+
+        Raises:
+            CorruptCheckpoint: it has been damaged since.
+            Overloaded, Unavailable: it can't be read now.
+        """
+        with translated("reading the session's log"):
+            return self._log.read(kept.offset)
+
+    def settle(self) -> None:
+        """Sync everything and leave the digest of the state, so that another boot can trust it.
+
+        Raises:
+            Overloaded, Unavailable: it isn't proven; nothing is lost as long as the machine is up.
+        """
+        with translated("syncing the session"):
+            self._log.sync()
+            self.state.sync()
+            digest = self.state.digest(self.ledger.state_version)
+            self._write_header(is_clean=True, digest=digest)
+            self.state.sync()
+        self.durable_seq = self.ledger.seq
+
+    def close(self) -> None:
+        """Give the files back."""
+        self._log.close()
+        self.state.close()
+
+    def _write_header(self, *, is_clean: bool = False, digest: bytes = bytes(32)) -> None:
+        header = replace(
+            self._header,
+            serial=self._header.serial + 1,
+            seq=self.ledger.seq,
+            step=self.ledger.step,
+            epoch=self.ledger.epoch,
+            state_version=self.ledger.state_version,
+            log_bytes=self._log.end,
+            log_records=self.ledger.records,
+            chain=self.ledger.chain,
+            boot_id=self._boot_id,
+            is_clean=is_clean,
+            state_digest=digest,
+        )
+        self.state.write_header(header)
+        self._header = header
+        self._owes_header = False

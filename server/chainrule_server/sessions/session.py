@@ -1,0 +1,349 @@
+"""A session: operations applied once and in order, over state that a crash can't mix.
+
+Threads of many calls meet here. An operation waits for its turn (turns.py), runs without the lock, and is
+committed under it: epoch checked again, one log record, then the header. Readers take turns like everybody,
+so they see the state between two operations.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chainrule.errors import (
+    Applied,
+    ChainruleError,
+    GraphError,
+    NumericError,
+    NumericsChanged,
+    Unsupported,
+)
+from chainrule.ir.operations import Method, next_chain
+from chainrule.ir.tensors import tensor_digest
+from chainrule_server.sessions import replies
+from chainrule_server.sessions.book import GraphBook
+from chainrule_server.sessions.failpoints import Failpoints
+from chainrule_server.sessions.feeds import batch_size, resolve
+from chainrule_server.sessions.journal import Journal
+from chainrule_server.sessions.manifest import Manifest
+from chainrule_server.sessions.order import Kept
+from chainrule_server.sessions.record import Kind, Record
+from chainrule_server.sessions.runner import Runner
+from chainrule_server.sessions.steps import (
+    Outcome,
+    Run,
+    notices_of,
+    resources_of,
+    run_reading,
+    run_step,
+)
+from chainrule_server.sessions.turns import Budget, Turns, not_found
+from chainrule_server.sessions.types import (
+    METHOD_OF,
+    Body,
+    Caller,
+    CloseBody,
+    EvaluateReply,
+    EvaluateSpec,
+    Head,
+    Notice,
+    NumericsMode,
+    OpenSpec,
+    OpHeader,
+    OpReply,
+    Receipt,
+    ReceiptMode,
+    StateReply,
+    StateSpec,
+    StepBody,
+)
+from chainrule_server.storage.failures import translated
+from chainrule_server.storage.objects import ObjectStore
+from chainrule_server.workers.cancellation import Cancellation
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a session is given by whoever opens it."""
+
+    tenant: str
+    runner: Runner
+    objects: ObjectStore
+    budget: Budget
+    failpoints: Failpoints
+    boot_id: bytes
+    numerics_id: bytes
+
+
+class Session:
+    """One open session. Every method is safe to call from any thread."""
+
+    def __init__(
+        self, manifest: Manifest, book: GraphBook, journal: Journal, around: Surroundings
+    ) -> None:
+        self.manifest = manifest
+        self._book = book
+        self._journal = journal
+        self._ledger = journal.ledger
+        self._state = journal.state
+        self._around = around
+        self._turns = Turns(journal.ledger, around.budget)
+
+    def apply(self, caller: Caller, header: OpHeader, body: Body) -> OpReply:
+        """Apply an operation once; a replay gets the stored reply.
+
+        The header's digest has been checked against the body.
+
+        Raises:
+            SessionError: as `Ledger.admit`.
+            ChainruleError: whatever refused the operation. It is then not logged and consumes no seq,
+                unless `applied` says otherwise.
+        """
+        turn = self._turns.take(caller, header, _inline_bytes(body))
+        if isinstance(turn, Kept):
+            return self._stored(turn)
+        try:
+            outcome = self._execute(caller, header, body, turn)
+            return self._commit(header, body, outcome)
+        except ChainruleError as error:
+            self._refused(header, error)
+            raise
+        finally:
+            self._turns.give()
+
+    def open(self, spec: OpenSpec) -> Head:
+        """Raise the epoch, durably before the answer. The same request again gets the same epoch.
+
+        Raises:
+            Fenced: expected_epoch isn't the session's, or another Open came after this one.
+            StepConflict: STEPS_LOST or HISTORY_MISMATCH against what the client has seen.
+        """
+        with self._turns.lock:
+            if self._ledger.is_closed:
+                raise not_found()
+            if self._ledger.check_open(spec.request_id, spec.expected_epoch, spec.last_seen):
+                self._around.failpoints.reach("open.before_log")
+                self._journal.append(
+                    Record(
+                        Kind.OPEN,
+                        self._ledger.seq,
+                        self._ledger.chain,
+                        Method.OPEN,
+                        self._ledger.epoch + 1,
+                        spec.request_id,
+                        bytes(32),
+                        self._ledger.step,
+                        self._ledger.state_version,
+                    )
+                )
+                self._around.failpoints.reach("open.after_log")
+                self._journal.witness()
+                # Whoever has the turn belongs to an older epoch and could not commit any more.
+                if self._turns.running is not None:
+                    self._turns.running.set()
+                self._turns.lock.notify_all()
+            return self.head(with_digest=True)
+
+    def evaluate(self, caller: Caller, spec: EvaluateSpec) -> EvaluateReply:
+        """Outputs of a graph over the state between two operations.
+
+        Raises:
+            ChainruleError: as graphs, feeds and runner.
+        """
+        batch = resolve(spec.batch, spec.batch_ref, self._around.objects, self._around.tenant)
+        cancel = self._turns.take_reading(caller, spec.after_seq)
+        try:
+            graph, program = self._book.reader(spec.graph)
+            n = batch_size(graph.main, batch, spec.examples)
+            run = self._run(caller, spec.seed, cancel)
+            result = run_reading(run, self._book, graph, program, batch, n, self._ledger.step)
+            outputs = tuple(result.outputs.items())
+            return EvaluateReply(
+                outputs,
+                self._ledger.seq,
+                self._ledger.step,
+                all(np.isfinite(a).all() for _, a in outputs if a.dtype.kind == "f"),
+                resources_of(result),
+                notices_of(program),
+            )
+        finally:
+            self._turns.give()
+
+    def read(self, caller: Caller, spec: StateSpec) -> StateReply:
+        """Copies of leaves between two operations.
+
+        Raises:
+            ChainruleError: NOT_FOUND where nothing has such a name.
+        """
+        self._turns.take_reading(caller, spec.after_seq)
+        try:
+            names = [n for n in self._state.layout.names if _is_asked(n, spec.prefixes)]
+            with translated("reading the session's state"):
+                version = self._ledger.state_version
+                found = tuple((name, self._state.read(version, name)) for name in names)
+            return StateReply(found, self.head())
+        finally:
+            self._turns.give()
+
+    def head(self, *, with_digest: bool = False) -> Head:
+        """Where the session stands."""
+        with self._turns.lock:
+            ledger, manifest = self._ledger, self.manifest
+            digest = b""
+            if with_digest:
+                # A running step writes the other buffer, and its commit needs the lock we hold.
+                with translated("reading the session's state"):
+                    digest = self._state.digest(ledger.state_version)
+            return Head(
+                session_id=manifest.session_id,
+                name=manifest.name,
+                epoch=ledger.epoch,
+                next_seq=ledger.seq + 1,
+                step=ledger.step,
+                chain=ledger.chain,
+                client_cursor=ledger.cursor,
+                state_digest=digest,
+                max_inflight=manifest.window,
+                durability=manifest.durability,
+                numerics_id=self._around.numerics_id,
+                durable_seq=self._journal.durable_seq,
+                graph_digests=self._book.digests,
+                non_finite=manifest.non_finite,
+                seed=manifest.seed,
+                microshard_rows=manifest.microshard_rows,
+                frozen=manifest.frozen,
+                created_at=manifest.created_at,
+                closed=ledger.is_closed,
+                notices=self._drift(),
+            )
+
+    def drain(self, deadline: float) -> None:
+        """Let the running operation end, refuse the others, and leave the files synced and proven.
+
+        What still runs at the deadline is stopped; it isn't applied.
+        """
+        if not self._turns.drain(deadline) and self._turns.running is not None:
+            self._turns.running.set()
+            self._turns.drain(deadline + 5.0)
+        with self._turns.lock:
+            self._journal.settle()
+
+    @property
+    def tombstone(self) -> bytes | None:
+        """The record of the operation that closed the session; None while it is open."""
+        with self._turns.lock:
+            if not self._ledger.is_closed:
+                return None
+            return self._journal.read(self._ledger.kept[self._ledger.seq]).encode()
+
+    def close(self) -> None:
+        """Give the files back. Nobody uses the session any more."""
+        self._around.runner.forget(self._state.key)
+        self._journal.close()
+
+    def _execute(
+        self, caller: Caller, header: OpHeader, body: Body, cancel: Cancellation
+    ) -> Outcome:
+        if isinstance(body, CloseBody):
+            return Outcome(self._ledger.step, self._ledger.state_version)
+        pinned = self.manifest.numerics_id
+        if self.manifest.numerics is NumericsMode.PINNED and pinned != self._around.numerics_id:
+            raise NumericsChanged(
+                f"the session is pinned to numerics {pinned.hex()[:16]},"
+                f" this server computes by {self._around.numerics_id.hex()[:16]}",
+                cure="serve it with the version and machine type that it was created on",
+            )
+        batch = resolve(body.batch, body.batch_ref, self._around.objects, self._around.tenant)
+        run = self._run(caller, self.manifest.seed, cancel)
+        policy = self.manifest.non_finite
+        return run_step(run, self._book, self._ledger, body.graph_digest, batch, policy)
+
+    def _run(self, caller: Caller, seed: int, cancel: Cancellation) -> Run:
+        buffers = self._state.buffers(self._ledger.state_version)
+        return Run(self._around.runner, buffers, seed, caller.deadline, cancel)
+
+    def _commit(self, header: OpHeader, body: Body, outcome: Outcome) -> OpReply:
+        with self._turns.lock:
+            self._ledger.check_epoch(header.epoch)
+            reply = self._reply(header, outcome)
+            record = Record(
+                Kind.OPERATION,
+                header.seq,
+                header.prev,
+                METHOD_OF[type(body)],
+                header.epoch,
+                header.request_id,
+                header.digest,
+                outcome.step,
+                outcome.state_version,
+                header.client_cursor,
+                replies.encode(reply),
+            )
+            self._around.failpoints.reach("commit.before_log")
+            self._journal.append(record)
+            self._around.failpoints.reach("commit.after_log")
+            self._journal.witness()
+            self._around.failpoints.reach("commit.after_header")
+            return reply
+
+    def _reply(self, header: OpHeader, outcome: Outcome) -> OpReply:
+        chain = next_chain(header.prev, header.digest)
+        return OpReply(
+            seq=header.seq,
+            step=outcome.step,
+            epoch=header.epoch,
+            chain=chain,
+            loss=outcome.loss,
+            grad_norm=outcome.grad_norm,
+            grad_norms=outcome.grad_norms,
+            finite=outcome.finite,
+            metrics=outcome.metrics,
+            resources=outcome.resources,
+            receipts=self._receipts(header.receipts, chain, outcome.state_version),
+            durability_reached=self.manifest.durability,
+            durable_seq=self._journal.durable_seq,
+            numerics_id=self._around.numerics_id,
+            notices=outcome.notices,
+        )
+
+    def _receipts(self, mode: ReceiptMode, chain: bytes, version: int) -> tuple[Receipt, ...]:
+        if mode is ReceiptMode.NONE:
+            return ()
+        receipts = [Receipt("chain", chain, "sha256")]
+        if mode is ReceiptMode.FULL:
+            with translated("reading the session's state"):
+                for name in self._state.layout.names:
+                    digest = tensor_digest(self._state.read(version, name))
+                    receipts.append(Receipt(name, digest, "sha256"))
+        return tuple(receipts)
+
+    def _stored(self, kept: Kept) -> OpReply:
+        return replies.decode(self._journal.read(kept).reply)
+
+    def _refused(self, header: OpHeader, error: ChainruleError) -> None:
+        """After a refusal: say that it was the epoch where it was; let successors not wait in vain.
+
+        Raises:
+            Fenced: another client has taken the session over meanwhile.
+        """
+        with self._turns.lock:
+            if error.applied is Applied.NO:
+                self._ledger.check_epoch(header.epoch)
+            if isinstance(error, GraphError | NumericError | Unsupported):
+                self._ledger.fail(header)
+
+    def _drift(self) -> tuple[Notice, ...]:
+        if self.manifest.numerics_id == self._around.numerics_id:
+            return ()
+        text = "this server's numerics differ from those the session began with: later bits may too"
+        return (Notice("NUMERICS_CHANGED", text),)
+
+
+def _is_asked(name: str, prefixes: tuple[str, ...]) -> bool:
+    """A prefix is a whole name or a beginning that ends at a component."""
+    return not prefixes or any(name == p or name.startswith(p.rstrip("/") + "/") for p in prefixes)
+
+
+def _inline_bytes(body: Body) -> int:
+    if not isinstance(body, StepBody):
+        return 0
+    return sum(t.value.nbytes for t in body.batch if isinstance(t.value, np.ndarray))
