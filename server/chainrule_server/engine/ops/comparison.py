@@ -1,16 +1,15 @@
 """Questions with a truth value as answer, logic on the answers, and the ops that use them."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
 import numpy as np
 
 from chainrule.ir.attrs import AttrValue
-from chainrule.ir.avals import Aval, DType
+from chainrule.ir.avals import DType
 from chainrule.ir.expr import Expr, expand, where
 from chainrule.ir.expr import cast as cast_to
-from chainrule_server.engine.ops.elementwise import buffer_bytes, constant_elementwise
+from chainrule_server.engine.ops.elementwise import constant_elementwise
 from chainrule_server.engine.ops.table import (
     Array,
     Arrays,
@@ -18,7 +17,7 @@ from chainrule_server.engine.ops.table import (
     Op,
     Tangents,
     Thunk,
-    layout,
+    no_workspace,
     per_element,
 )
 
@@ -84,9 +83,9 @@ def _from_bfloat16(x: Array, out: Array) -> None:
     np.copyto(out, bits.view(np.float32), casting="unsafe")
 
 
-def _cast_workspace(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
+def _cast_workspace(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
     del attrs
-    x, y = layout(inputs[0]), layout(out)
+    x, y = inputs[0], out
     if (x.dtype == np.uint16) == (y.dtype == np.uint16):
         return 0
     # bits, a shifted copy of them and the mask of NaNs
@@ -107,11 +106,6 @@ def _cast_jvp(tangents: Tangents, out: Expr, x: Expr, *, dtype: AttrValue) -> Ex
     return cast_to(t, to) if t is not None and to.is_float else None
 
 
-def _where_workspace(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
-    del attrs
-    return sum(buffer_bytes(layout(x), out.shape) for x in inputs)
-
-
 COMPARISON = (
     constant_elementwise("Less", np.less, _TRUTH),
     constant_elementwise("Equal", np.equal, _TRUTH),
@@ -127,7 +121,7 @@ COMPARISON = (
         _where_vjp,
         _where_jvp,
         per_element(),
-        _where_workspace,
+        no_workspace,
         linear=((1, 2),),
         inplace=(2,),
     ),

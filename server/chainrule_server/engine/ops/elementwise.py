@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ErrorCode, Unsupported
-from chainrule.ir.avals import Aval
 from chainrule.ir.expr import Expr, expand
 from chainrule_server.engine.ops.table import (
     Array,
@@ -22,7 +21,6 @@ from chainrule_server.engine.ops.table import (
     Op,
     Tangents,
     Thunk,
-    layout,
     per_element,
 )
 
@@ -115,10 +113,10 @@ def ufunc(kernel: Callable[..., Any]) -> Bind:
     return bind
 
 
-def buffers(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
+def buffers(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
     """The buffers of NumPy's iterator: one for each operand that doesn't lie as the output does."""
     del attrs
-    return sum(buffer_bytes(layout(x), out.shape) for x in inputs)
+    return sum(buffer_bytes(x, out.shape) for x in inputs)
 
 
 def buffer_bytes(x: Array, shape: tuple[Any, ...]) -> int:

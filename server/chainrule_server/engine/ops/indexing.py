@@ -13,7 +13,6 @@ import numpy as np
 
 from chainrule.errors import ErrorCode, NumericError
 from chainrule.ir.attrs import AttrValue
-from chainrule.ir.avals import Aval
 from chainrule.ir.expr import Expr, gather, scatter_add
 from chainrule_server.engine.ops.elementwise import refuse_stored
 from chainrule_server.engine.ops.table import (
@@ -23,7 +22,6 @@ from chainrule_server.engine.ops.table import (
     Op,
     Tangents,
     Thunk,
-    layout,
     per_element,
     per_input,
 )
@@ -108,9 +106,9 @@ def _bind_gather(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
     return run_by_example
 
 
-def _gather_workspace(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
+def _gather_workspace(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
     del out
-    table, index = (layout(x) for x in inputs)
+    table, index = inputs
     s = sizes_of(table.shape, index.shape, attrs)
     copies = sum(0 if x.flags.c_contiguous else x.size * x.itemsize for x in (table, index))
     if cast(int, attrs["batch_dims"]) == 0:
@@ -160,9 +158,9 @@ def _bind_scatter_add(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
     return run
 
 
-def _scatter_workspace(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
-    index, updates = (layout(x) for x in inputs)
-    s = sizes_of(layout(out).shape, index.shape, attrs)
+def _scatter_workspace(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
+    index, updates = inputs
+    s = sizes_of(out.shape, index.shape, attrs)
     copies = sum(0 if x.flags.c_contiguous else x.size * x.itemsize for x in (index, updates))
     rows = s.lead * s.before * (s.picked + 2)
     return copies + 8 * (rows + s.behind + 2 * max(_CHUNK, s.behind)) + _ADD_AT

@@ -3,7 +3,6 @@
 x**2 as Pow would need log x in its rule; as IntPow it stays differentiable at 0, to any order.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
@@ -25,7 +24,6 @@ from chainrule_server.engine.ops.table import (
     AttrMap,
     Op,
     Thunk,
-    layout,
 )
 
 # Above this exponent the rounding errors of repeated products pass those of one `power`, as does the time.
@@ -33,11 +31,11 @@ _MAX_PRODUCTS = 16
 
 
 def _base(v: Expr, out: Expr, x: Expr, y: Expr) -> Expr:
-    # x^y:  x_ct = ct y x^(y - 1), and 0 where y = 0. The exponent there is replaced before the power is
-    # taken: 0^-1 = inf would come back as NaN when this rule is differentiated in turn.
+    # x^y:  x_ct = ct y x^(y - 1), and 0 where x = y = 0. There another exponent stands in before the power is
+    # taken: 0^-1 = inf would come back as NaN, also when this rule is differentiated in turn.
     del out
-    none = equal(y, y.like(0))
-    return v * (y * power(x, where(none, y.like(1), y) - 1.0))
+    both = apply("And", equal(x, x.like(0)), equal(y, y.like(0)))
+    return v * (where(both, y.like(0), y) * power(x, where(both, y.like(1), y) - 1.0))
 
 
 def _exponent(v: Expr, out: Expr, x: Expr, y: Expr) -> Expr:
@@ -104,10 +102,10 @@ def _int_cost(inputs: tuple[Aval, ...], out: Aval, attrs: AttrMap) -> int:
     return max(products, 1) * out.size
 
 
-def _int_buffers(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
+def _int_buffers(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
     # n = 2 reads x twice
     del attrs
-    return 2 * buffer_bytes(layout(inputs[0]), out.shape)
+    return 2 * buffer_bytes(inputs[0], out.shape)
 
 
 POWERS = (

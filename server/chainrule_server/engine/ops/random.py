@@ -3,12 +3,10 @@
 So a mask is the same whatever the shards, the workers and the order in which they come.
 """
 
-from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 
-from chainrule.ir.avals import Aval
 from chainrule_server.engine.ops.philox import BYTES_PER_BLOCK, philox
 from chainrule_server.engine.ops.table import (
     Array,
@@ -17,7 +15,6 @@ from chainrule_server.engine.ops.table import (
     NoDerivative,
     Op,
     Thunk,
-    layout,
     per_element,
 )
 
@@ -71,9 +68,9 @@ def _blocks(blocks: Array, key: tuple[int, int], stream: int) -> Array:
     return words
 
 
-def _workspace(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
+def _workspace(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
     del out, attrs
-    counter = layout(inputs[1])
+    counter = inputs[1]
     n = min(counter.size, _CHUNK)
     copy = 0 if counter.flags.c_contiguous else 8 * counter.size
     # block numbers, word numbers and a mask beside the blocks

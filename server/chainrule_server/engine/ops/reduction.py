@@ -7,7 +7,6 @@ from typing import Any, cast
 import numpy as np
 
 from chainrule.errors import ErrorCode, ShapeMismatch
-from chainrule.ir.avals import Aval
 from chainrule.ir.expr import Expr, equal, expand, reduce_sum, reshape, where
 from chainrule_server.engine.ops.elementwise import buffer_bytes, refuse_stored
 from chainrule_server.engine.ops.table import (
@@ -18,7 +17,6 @@ from chainrule_server.engine.ops.table import (
     NoDerivative,
     Op,
     Thunk,
-    layout,
     per_input,
 )
 
@@ -56,9 +54,9 @@ def _kept(shape: tuple[Any, ...], axes: Sequence[int]) -> tuple[Any, ...]:
     return tuple(1 if axis in axes else dim for axis, dim in enumerate(shape))
 
 
-def _workspace(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
+def _workspace(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
     del out, attrs
-    x = layout(inputs[0])
+    x = inputs[0]
     return buffer_bytes(x, x.shape)
 
 
@@ -114,10 +112,10 @@ def _bind_arg_max(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
     return partial(np.argmax, x, axis, out)
 
 
-def _arg_max_workspace(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
+def _arg_max_workspace(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
     # NumPy copies, unless the axis is the last of a contiguous array
     del out
-    x = layout(inputs[0])
+    x = inputs[0]
     last = cast(int, attrs["axis"]) % x.ndim == x.ndim - 1
     return 0 if last and x.flags.c_contiguous else x.size * x.itemsize
 

@@ -5,7 +5,7 @@ shape that falls out of the equation; summing it down to the input's shape is do
 rule gives the tangent at exactly the output's shape. Rules copy dimensions from avals (they may be k*N).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -28,7 +28,7 @@ View = Callable[[Array, AttrMap, tuple[int, ...]], Array | None]
 Vjp = Callable[..., tuple[Expr | None, ...]]
 Jvp = Callable[..., Expr | None]
 Measure = Callable[[tuple[Aval, ...], Aval, AttrMap], int]
-Footprint = Callable[[Sequence["Aval | Array"], "Aval | Array", AttrMap], int]
+Footprint = Callable[[Arrays, Array, AttrMap], int]
 
 ALL = (-1,)
 
@@ -58,7 +58,7 @@ class Op:
             moving of an element counts as one, so no work is free of charge.
         workspace: (inputs, output, attrs) -> bytes that one run of the thunk allocates and frees, an upper
             bound; interpreter objects (below 2 KiB) are not counted. It looks at layouts only, so `phantom`
-            arrays do, and an Aval stands for a C-contiguous buffer.
+            arrays do.
         linear: groups of inputs in which the op is jointly linear, the others held fixed. `Mul` has
             ((0,), (1,)), `Add` ((0, 1),), a variadic op (ALL,). split.py and the default jvp read it.
         inplace: inputs whose buffer the output may take over when this is their last use, shape and dtype
@@ -94,12 +94,7 @@ def no_cost(inputs: tuple[Aval, ...], out: Aval, attrs: AttrMap) -> int:
     return 0
 
 
-def layout(value: Aval | Array) -> Array:
-    """Shape, dtype and strides of an operand, as an array that may be a phantom."""
-    return phantom(value) if isinstance(value, Aval) else value
-
-
-def no_workspace(inputs: Sequence[Aval | Array], out: Aval | Array, attrs: AttrMap) -> int:
+def no_workspace(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
     """Nothing is allocated."""
     del inputs, out, attrs
     return 0
