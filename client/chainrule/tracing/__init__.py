@@ -1,0 +1,35 @@
+"""Tracing: ordinary NumPy code becomes a graph, `trace(f, *args)`.
+
+The families of functions (`elementwise`, `movement`, ...) enter themselves in the table of `registry`.
+"""
+
+from chainrule.tracing import (
+    composed,
+    contraction,
+    creation,
+    einsum,
+    elementwise,
+    indexing,
+    methods,
+    movement,
+    reductions,
+)
+from chainrule.tracing.graph import Graph, batch_size
+from chainrule.tracing.notices import Notice
+from chainrule.tracing.spec import Spec, spec
+from chainrule.tracing.trace import trace
+from chainrule.tracing.tracer import Tracer
+
+FAMILIES = (
+    composed,
+    contraction,
+    creation,
+    einsum,
+    elementwise,
+    indexing,
+    methods,
+    movement,
+    reductions,
+)
+
+__all__ = ["FAMILIES", "Graph", "Notice", "Spec", "Tracer", "batch_size", "spec", "trace"]

@@ -1,0 +1,176 @@
+"""`trace`: an ordinary NumPy function becomes a graph."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from chainrule.errors import ChainruleError, ErrorCode, ShapeMismatch, TraceError
+from chainrule.ir import trees
+from chainrule.ir.avals import Aval, BatchDim, DType
+from chainrule.tracing.build import build_graph
+from chainrule.tracing.graph import Graph, batch_size
+from chainrule.tracing.operands import as_tracer
+from chainrule.tracing.spec import Spec, leaf_aval
+from chainrule.tracing.tape import Tape, recording
+from chainrule.tracing.tracer import Tracer
+
+
+def trace(
+    f: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    batch: int | Sequence[int] = (),
+    inputs: Sequence[str] | None = None,
+    outputs: str | Sequence[str] = "out",
+) -> Graph:
+    """The graph of f at arguments of these shapes; their numbers are not looked at.
+
+    With a batch (batch=, or specs with a batch_axis) f is called at three batch sizes and the graph serves
+    every size; otherwise it is called once.
+
+    Args:
+        f: NumPy code. It may close over arrays; those above 1 KiB become inputs bound by digest.
+        args: arrays, numbers, `cr.spec`s, and trees of them; strings, None, bools and callables are static.
+        kwargs: keyword arguments of f, traced like args.
+        batch: numbers of the arguments whose arrays have the batch as leading axis.
+        inputs: the name of each argument; `args/0`, `args/1`, ... by default.
+        outputs: the name of the result; or names of the parts of a tuple that f returns, as
+            ("out", "aux"): fewer parts take the first names.
+
+    Raises:
+        TraceError: f does something that can't be traced; names the line and the cure.
+        ShapeMismatch: shapes inside f don't fit, or batch arguments differ in length.
+    """
+    prefixes = list(inputs) if inputs is not None else [f"args/{i}" for i in range(len(args))]
+    if len(prefixes) != len(args):
+        raise ShapeMismatch(
+            f"{len(prefixes)} names for {len(args)} arguments", code=ErrorCode.BAD_FIELD
+        )
+    numbers = (batch,) if isinstance(batch, int) else tuple(batch)
+    for i in numbers:
+        if not 0 <= i < len(args):
+            raise ShapeMismatch(
+                f"batch names argument {i} of {len(args)}",
+                code=ErrorCode.BATCH_MISMATCH,
+                cure="count arguments from 0",
+            )
+    keywords = dict(kwargs or {})
+    trees_ = {p: (arg, i in numbers) for i, (p, arg) in enumerate(zip(prefixes, args, strict=True))}
+    trees_ |= {f"kwargs/{k}": (arg, False) for k, arg in keywords.items()}
+    avals = _leaf_avals(trees_)
+    sizes = _sizes(avals.values())
+    out_prefixes = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+    tapes = []
+    parts: tuple[str, ...] = out_prefixes
+    for n in sizes or (None,):
+        tape = Tape(n=n)
+        tape.name = getattr(f, "__name__", "main").strip("<>") or "main"
+        with recording(tape):
+            given = {
+                p: _traced_tree(tape, arg, p, avals, n) for p, (arg, _) in trees_.items()
+            }
+            try:
+                result = f(
+                    *(given[p] for p in prefixes), **{k: given[f"kwargs/{k}"] for k in keywords}
+                )
+            except ChainruleError as error:
+                if n is not None:
+                    error.facts.setdefault("traced_batch", n)
+                raise
+            parts = _finish(tape, result, out_prefixes, isinstance(outputs, str))
+        tapes.append(tape)
+    graph, captures = build_graph(tapes, sizes or (1,))
+    notices = tuple(tapes[0].notices.values())
+    return Graph(graph, captures, notices, tuple(trees_), parts)
+
+
+def _leaf_avals(arguments: Mapping[str, tuple[Any, bool]]) -> dict[str, Aval]:
+    """The aval of every leaf that is no static value, by name."""
+    avals: dict[str, Aval] = {}
+    arrays: dict[str, Any] = {}
+    for prefix, (arg, batched) in arguments.items():
+        for name, leaf in zip(*trees.flatten(arg, prefix), strict=True):
+            aval = leaf_aval(leaf, name, batched)
+            if aval is not None:
+                avals[name] = aval
+                if hasattr(leaf, "shape") and not isinstance(leaf, Spec):
+                    arrays[name] = leaf
+    axes = {
+        name: axis
+        for name, aval in avals.items()
+        for axis, dim in enumerate(aval.shape)
+        if isinstance(dim, BatchDim)
+    }
+    batch_size(axes, arrays)
+    return avals
+
+
+def _primes() -> Iterator[int]:
+    return (p for p in itertools.count(5, 2) if all(p % q for q in range(3, p, 2)))
+
+
+def _sizes(avals: Sequence[Aval] | Any) -> tuple[int, ...]:
+    """Three batch sizes, primes that divide no fixed dimension, so that no axis fits by accident."""
+    found = tuple(avals)
+    if not any(a.is_batched for a in found):
+        return ()
+    fixed = {d for a in found for d in a.shape if isinstance(d, int) and d > 1}
+    good = (p for p in _primes() if all(d % p for d in fixed))
+    return tuple(itertools.islice(good, 3))
+
+
+def _traced_tree(tape: Tape, tree: Any, prefix: str, avals: Mapping[str, Aval], n: int | None) -> Any:
+    names, _ = trees.flatten(tree, prefix)
+    order = iter(names)
+    leaves = {
+        name: _argument(tape, name, avals[name].concrete(n or 1)) for name in names if name in avals
+    }
+    return _mapped(tree, prefix, leaves, order)
+
+
+def _mapped(tree: Any, prefix: str, leaves: Mapping[str, Any], order: Iterator[str]) -> Any:
+    """The tree with its array leaves replaced; leaves come in the order of `trees.flatten`."""
+    if tree is None:
+        return None
+    if isinstance(tree, dict):
+        done = {key: _mapped(tree[key], prefix, leaves, order) for key in sorted(tree)}
+        return {key: done[key] for key in tree}
+    if isinstance(tree, list | tuple):
+        items = [_mapped(item, prefix, leaves, order) for item in tree]
+        # A named tuple takes its fields one by one.
+        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
+    return leaves.get(next(order), tree)
+
+
+def _argument(tape: Tape, name: str, aval: Aval) -> Tracer:
+    tracer = Tracer(tape, tape.input(name, aval))
+    if aval.dtype is DType.FLOAT16:
+        # 16-bit floats are for storage; the function computes in float32.
+        return as_tracer(tracer, DType.FLOAT32)
+    return tracer
+
+
+def _finish(tape: Tape, result: Any, prefixes: tuple[str, ...], whole: bool) -> tuple[str, ...]:
+    """Bind the result to output names; the prefixes that it uses."""
+    parts: tuple[Any, ...] = (result,)
+    if not whole and isinstance(result, tuple):
+        parts = result
+    if len(parts) > len(prefixes):
+        raise TraceError(
+            f"the function returns {len(parts)} values, {len(prefixes)} are expected "
+            f"({', '.join(prefixes)})",
+            code=ErrorCode.TRACE,
+            cure="return a tuple of those parts",
+        )
+    names: list[str] = []
+    rows: list[int] = []
+    for prefix, part in zip(prefixes, parts, strict=False):
+        for name, leaf in zip(*trees.flatten(part, prefix), strict=True):
+            names.append(name)
+            rows.append(tape.lift(as_tracer(leaf)))
+    if not names:
+        raise TraceError(
+            "the function returns nothing", code=ErrorCode.TRACE, cure="return an array or a tree of arrays"
+        )
+    tape.outputs, tape.output_names = tuple(rows), tuple(names)
+    return prefixes[: len(parts)]
