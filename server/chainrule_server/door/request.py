@@ -1,6 +1,7 @@
 """A call that is inside: parsed, with its caller, its deadline and a way to be told to stop."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -46,3 +47,9 @@ class Request(Generic[Body]):
     deadline: float
     cancel: Cancellation
     request_id: str
+
+    def within(self, deadline_ms: int) -> "Request[Body]":
+        """The same call with no more than so much time from now; 0: as much as it had."""
+        if not deadline_ms:
+            return self
+        return replace(self, deadline=min(self.deadline, time.monotonic() + deadline_ms / 1000))
