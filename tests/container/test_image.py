@@ -88,8 +88,8 @@ def test_a_restart_on_the_same_volume_goes_on_at_the_next_step(
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (("--insecure", "--workers", "0"), ("--workers", "0", "1")),
-        (("--insecure", "--listen", "nowhere"), ("--listen", "nowhere", ":50051")),
+        (("--insecure", "--workers", "many"), ("--workers", "many", "worker processes")),
+        (("--insecure", "--listen", "nowhere"), ("--listen", "nowhere", "HOST:PORT")),
         ((), ("--listen", "0.0.0.0:50051", "--insecure")),
     ],
     ids=["workers", "listen", "beyond loopback"],
