@@ -157,20 +157,23 @@ class _Run:
         place = self.session.place
         if place.row >= self.n:  # the data has fewer rows than when the cursor was made
             place = Place(place.epoch + 1)
-        while place.epoch < self.epochs and not self.stopped:
+        while place.epoch < self.epochs and self._goes_on():
             meter = _Meter(time.perf_counter())
             ahead: deque[tuple[Pending[StepResult], int]] = deque()
             for batch, rows, after in self._batches(place):
                 ahead.append((self.session.submit(*batch, place=after), rows))
                 if len(ahead) >= AHEAD:
                     self._take(ahead, meter, bar)
-                if self.stopped:
+                if not self._goes_on():
                     break
             while ahead:
                 self._take(ahead, meter, bar)
-            if not self.stopped:
+            if self._goes_on():
                 self._end_epoch(place.epoch + 1, meter, bar)
             place = Place(place.epoch + 1)
+
+    def _goes_on(self) -> bool:
+        return not self.stopped
 
     def _batches(self, place: Place) -> Iterator[tuple[tuple[Any, ...], int, Place]]:
         order = epoch_order(self.session.seed, place.epoch, self.n)
