@@ -33,7 +33,7 @@ class RawServer(grpc.GenericRpcHandler):
 
     def service(
         self, details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+    ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         method = details.method.rpartition("/")[2]
         if method not in self.answers:
             return None
