@@ -126,18 +126,25 @@ def finish(
         KeyError: the blocks are no subtrees or leave a leaf out.
     """
 
-    def fold(lo: int, hi: int) -> Buffer:
-        part = parts.get((lo, hi))
-        if part is not None:
-            return part
-        if hi - lo < 2:
-            raise KeyError(f"no block holds leaf {lo} of {n_shards}")
-        middle = split(lo, hi)
-        left = fold(lo, middle)
-        combine(segments, left, fold(middle, hi))
-        return left
+    return _close(segments, n_shards, parts, 0, n_shards)
 
-    return fold(0, n_shards)
+
+def _close(
+    segments: Sequence[Segment],
+    n_shards: int,
+    parts: Mapping[tuple[int, int], Buffer],
+    lo: int,
+    hi: int,
+) -> Buffer:
+    part = parts.get((lo, hi))
+    if part is not None:
+        return part
+    if hi - lo < 2:
+        raise KeyError(f"no block holds leaf {lo} of {n_shards}")
+    middle = split(lo, hi)
+    left = _close(segments, n_shards, parts, lo, middle)
+    combine(segments, left, _close(segments, n_shards, parts, middle, hi))
+    return left
 
 
 @lru_cache(maxsize=1024)

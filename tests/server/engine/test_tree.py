@@ -112,6 +112,20 @@ def test_a_fold_is_reused_without_new_buffers_and_keeps_few() -> None:
     assert len(seen) <= 7  # log2(64) + 1
 
 
+def test_a_fold_that_was_broken_off_leaves_nothing_to_the_next() -> None:
+    fold = Fold(SEGMENTS, NBYTES)
+    for vector in leaves(3):
+        fold.leaf()[:] = vector
+        fold.push()
+    fold.reset()
+    (vector,) = leaves(1)
+    fold.leaf()[:] = vector
+    fold.push()
+    out = np.empty(NBYTES, np.uint8)
+    fold.finish(out)
+    assert out.tobytes() == vector.tobytes()
+
+
 def test_misuse_is_refused() -> None:
     fold = Fold(SEGMENTS, NBYTES)
     with pytest.raises(ValueError, match="empty fold"):
