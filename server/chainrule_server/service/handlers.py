@@ -45,7 +45,7 @@ class Handlers(grpc.GenericRpcHandler):
             for path, servicer in servicers.items()
         }
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         """The handler of a method; None makes gRPC answer UNIMPLEMENTED."""
         return self._methods.get(handler_call_details.method)
 
