@@ -18,6 +18,7 @@ from chainrule.ir.expr import (
     less,
     log,
     log1p,
+    maximum,
     reduce_max,
     reduce_sum,
     reshape,
@@ -69,8 +70,9 @@ def _along_axis(rule: Callable[[Expr, int], Expr]) -> Expand:
 
 
 def _relu(x: Expr) -> Expr:
-    # relu'(0) = 0: the branch at 0 is the constant.
-    return where(less(x * 0.0, x), x, x * 0.0)
+    # relu'(0) = 0: the branch at 0 carries no derivative. It is max(x, 0) and not 0, so that NaN stays NaN.
+    zero = x.like(0)
+    return where(less(zero, x), x, stop_gradient(maximum(x, zero)))
 
 
 def _sigmoid(x: Expr) -> Expr:
@@ -80,8 +82,8 @@ def _sigmoid(x: Expr) -> Expr:
 
 
 def _softplus(x: Expr) -> Expr:
-    # log(1 + e^x) = max(x, 0) + log1p(e^-|x|), without overflow.
-    return where(less(x * 0.0, x), x, x * 0.0) + log1p(exp(-abs(x)))
+    # log(1 + e^x) = max(x, 0) + log1p(e^-|x|), without overflow. At 0 the ties of max and |x| give 1/2.
+    return maximum(x, x.like(0)) + log1p(exp(-abs(x)))
 
 
 def _shifted(x: Expr, axis: int) -> Expr:

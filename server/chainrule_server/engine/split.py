@@ -7,7 +7,7 @@ Every value is one of
 
 N stays the whole batch in every shard, so `sum / N` needs no correction. A partial value that is used other
 than by adding partials is combined first: it is replicated one level later. Where batched values follow, that
-is a round in the middle. Two batch axes in a node, or examples moved along the axis, couple the examples: no split.
+is a round in the middle. Two batch axes in a node, or examples moved along the axis, couple the examples.
 """
 
 from collections.abc import Callable, Sequence

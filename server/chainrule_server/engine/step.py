@@ -1,4 +1,4 @@
-"""A training step as one graph: loss, gradients, optimizer update; and forward graphs over a session's state."""
+"""A training step as one graph: loss, gradients, optimizer update; forward graphs over a session's state."""
 
 from collections.abc import Mapping
 

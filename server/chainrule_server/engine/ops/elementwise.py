@@ -108,7 +108,8 @@ def ufunc(kernel: Callable[..., Any]) -> Bind:
     def bind(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
         del attrs
         refuse_stored(ins)
-        return partial(kernel, *ins, out)
+        # by keyword: maximum and minimum no longer take the output by position
+        return partial(kernel, *ins, out=out)
 
     return bind
 

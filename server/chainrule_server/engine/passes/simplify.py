@@ -5,6 +5,8 @@
     Reshape(Reshape(x))            ->  Reshape(x)
     Transpose(Transpose(x))        ->  Transpose(x) with the product of the permutations
     movement of a filled constant  ->  a filled constant
+    StopGradient(x)                ->  x, since all derivatives are taken by now
+    Where(z < x, x, Max(x, z))     ->  Max(x, z)
     x (op) Expand(s)               ->  x (op) s, where the shape of x makes the Expand superfluous
 
 x + 0 is kept (-0 + 0 is +0), and x * 0 (NaN stays NaN).
@@ -60,10 +62,12 @@ def _rewrite(
         for one, other in (operands, operands[::-1]):
             if _is_one(b, one) and b.aval(other) == aval:
                 return other
-    elif op == "IntPow" and attrs["n"] == 1:
+    elif _is_identity(b, op, operands, attrs) and b.aval(first) == aval:
         return first
-    elif op == "Div" and _is_one(b, operands[1]) and b.aval(first) == aval:
+    elif op == "StopGradient":
         return first
+    elif op == "Where" and _is_maximum(b, operands):
+        return operands[2]
     elif op == "Neg" and b.op(first) == "Neg":
         return b.operands(first)[0]
     elif op in ("Reshape", "Expand") and b.aval(first).shape == attrs["shape"]:
@@ -86,6 +90,20 @@ def _rewrite(
         if len(_data(constant)) == aval.dtype.itemsize:
             return b.add("Constant", dtype=aval.dtype, shape=aval.shape, data=_data(constant))
     return b.add(op, *operands, **attrs)
+
+
+def _is_identity(b: Builder, op: str, operands: list[int], attrs: dict[str, AttrValue]) -> bool:
+    """Whether the op gives its first operand back, bit for bit."""
+    return (op == "Div" and _is_one(b, operands[1])) or (op == "IntPow" and attrs["n"] == 1)
+
+
+def _is_maximum(b: Builder, operands: list[int]) -> bool:
+    """Where(z < x, x, Max(x, z)): both branches are the maximum, which takes NaN from either side as well."""
+    condition, a, other = operands
+    if b.op(condition) != "Less" or b.op(other) != "Max":
+        return False
+    smaller, larger = b.operands(condition)
+    return a == larger and b.operands(other) == (larger, smaller) and b.aval(a) == b.aval(other)
 
 
 def _without_expand(b: Builder, operands: list[int], aval: Aval) -> list[int]:
