@@ -64,8 +64,6 @@ def _rewrite(
                 return other
     elif _is_identity(b, op, operands, attrs) and b.aval(first) == aval:
         return first
-    elif op == "StopGradient":
-        return first
     elif op == "Where" and _is_maximum(b, operands):
         return operands[2]
     elif op == "Neg" and b.op(first) == "Neg":
@@ -94,7 +92,9 @@ def _rewrite(
 
 def _is_identity(b: Builder, op: str, operands: list[int], attrs: dict[str, AttrValue]) -> bool:
     """Whether the op gives its first operand back, bit for bit."""
-    return (op == "Div" and _is_one(b, operands[1])) or (op == "IntPow" and attrs["n"] == 1)
+    if op == "Div":
+        return _is_one(b, operands[1])
+    return op == "StopGradient" or (op == "IntPow" and attrs["n"] == 1)
 
 
 def _is_maximum(b: Builder, operands: list[int]) -> bool:
