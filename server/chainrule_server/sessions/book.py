@@ -7,7 +7,7 @@ from chainrule.errors import ErrorCode, NotFound, Overloaded, ServerFault
 from chainrule.ir import canonical
 from chainrule.ir.graph import Graph
 from chainrule.ir.tensors import Array
-from chainrule_server.sessions.checks import CAPTURE, KEY, check_loss, check_reads
+from chainrule_server.sessions.checks import CAPTURE, KEY, check_loss, check_reads, is_under
 from chainrule_server.sessions.home import Home
 from chainrule_server.sessions.keys import step_key
 from chainrule_server.sessions.manifest import Manifest
@@ -144,7 +144,7 @@ class GraphBook:
         changing = {
             name
             for name, _ in self._manifest.leaves
-            if not name.startswith("params/") or name in self._manifest.trained
+            if not is_under(name, "params") or name in self._manifest.trained
         }
         # What a step leaves unwritten would be two steps old in the buffer that becomes valid.
         if written != changing:

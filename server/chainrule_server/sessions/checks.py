@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from chainrule.errors import ErrorCode, GraphError, Incompatible, InvalidGraph
+from chainrule.errors import ErrorCode, Incompatible, InvalidGraph
 from chainrule.ir.avals import Aval, DType
 from chainrule.ir.graph import Function
+from chainrule.ir.names import check_name
 
 KEY = "$key"
 CAPTURE = "capture/"
@@ -19,7 +20,7 @@ def check_reads(function: Function, state: Mapping[str, Aval]) -> None:
         InvalidGraph: an input that nobody would give.
     """
     for name, aval in zip(function.input_names, function.in_avals, strict=True):
-        if name.startswith(("params/", "buffers/", "state/")):
+        if any(is_under(name, root) for root in ("params", "buffers", "state")):
             if state.get(name) != aval:
                 held = state.get(name)
                 raise Incompatible(
@@ -54,14 +55,14 @@ def check_loss(function: Function, state: Mapping[str, Aval]) -> None:
             cure="reduce the loss to a scalar, for example with a mean over the batch",
         )
     for name in outputs:
-        if name != "loss" and not name.startswith(("buffers/", "metrics/")):
+        if name != "loss" and not is_under(name, "buffers") and not is_under(name, "metrics"):
             raise InvalidGraph(
                 f"a step has no use for the output {name}",
                 field=name,
                 cure="name outputs loss, buffers/.. or metrics/..",
             )
-    buffers = {name: aval for name, aval in state.items() if name.startswith("buffers/")}
-    returned = {name: aval for name, aval in outputs.items() if name.startswith("buffers/")}
+    buffers = {name: aval for name, aval in state.items() if is_under(name, "buffers")}
+    returned = {name: aval for name, aval in outputs.items() if is_under(name, "buffers")}
     _same("the loss graph returns", returned, buffers)
 
 
@@ -75,7 +76,7 @@ def check_init(function: Function, params: Mapping[str, Aval]) -> dict[str, Aval
     for name, aval in zip(function.input_names, function.in_avals, strict=True):
         _same("the optimizer's init reads", {name: aval}, {name: params.get(name)})
     outputs = dict(zip(function.output_names, function.out_avals, strict=True))
-    _prefixed(outputs, "state/")
+    check_names(outputs, "state")
     return outputs
 
 
@@ -101,43 +102,46 @@ def check_update(
     }
     inputs = dict(zip(function.input_names, function.in_avals, strict=True))
     outputs = dict(zip(function.output_names, function.out_avals, strict=True))
-    grads = {_swapped(name, "grads/"): aval for name, aval in trained.items()}
-    updates = {_swapped(name, "updates/"): aval for name, aval in trained.items()}
+    if not trained:
+        raise Incompatible(
+            "every parameter is frozen or an integer",
+            field="frozen",
+            cure="leave a floating-point parameter to train",
+        )
+    grads = {_swapped(name, "grads"): aval for name, aval in trained.items()}
+    updates = {_swapped(name, "updates"): aval for name, aval in trained.items()}
     known = {**params, **state, **grads, "step": Aval(DType.INT64)}
     # An optimizer may leave an input out of its graph that its rule doesn't need.
     _same("the optimizer's update reads", inputs, {name: known.get(name) for name in inputs})
-    read = {name: aval for name, aval in inputs.items() if name.startswith("grads/")}
+    read = {name: aval for name, aval in inputs.items() if is_under(name, "grads")}
     _same("the optimizer's update reads", read, grads)
     _same("the optimizer's update returns", outputs, {**updates, **state})
     return tuple(sorted(trained))
 
 
-def _swapped(name: str, prefix: str) -> str:
-    return prefix + name.removeprefix("params/")
+def is_under(name: str, root: str) -> bool:
+    """Whether a leaf belongs to a tree: `params/W`, or `params` alone for a bare array."""
+    return name == root or name.startswith(root + "/")
 
 
-def _prefixed(avals: Iterable[str], prefix: str) -> None:
-    for name in avals:
-        if not name.startswith(prefix):
-            raise InvalidGraph(
-                f"{name} where {prefix}.. belongs", field=name, cure=f"name it {prefix}.."
-            )
-
-
-def check_leaves(avals: Mapping[str, Aval], prefix: str) -> None:
-    """That leaves of a Create have the names they must have.
+def check_names(names: Iterable[str], root: str) -> None:
+    """That leaves have the names that their tree gives them.
 
     Raises:
-        GraphError: a name without its prefix.
+        InvalidGraph: another name (BAD_NAME).
     """
-    for name in avals:
-        if not name.startswith(prefix):
-            raise GraphError(
-                f"the leaf {name} where {prefix}.. belongs",
+    for name in names:
+        if not is_under(check_name(name, "the leaf"), root):
+            raise InvalidGraph(
+                f"the leaf {name} where {root}/.. belongs",
                 code=ErrorCode.BAD_NAME,
                 field=name,
-                cure=f"name it {prefix}..",
+                cure=f"name it {root}/..",
             )
+
+
+def _swapped(name: str, root: str) -> str:
+    return root + name.removeprefix("params")
 
 
 def _same(what: str, given: Mapping[str, Aval], wanted: Mapping[str, Aval | None]) -> None:

@@ -95,15 +95,13 @@ def decode_manifest(data: bytes) -> Manifest:
     try:
         outer = json.loads(data)
         if _sha256(outer["manifest"]) != outer["sha256"]:
-            raise CorruptCheckpoint("the session's manifest is damaged", cure="restore a backup")
+            raise CorruptCheckpoint("its manifest is damaged", cure="restore a backup")
         body = json.loads(outer["manifest"])
     except (ValueError, KeyError, TypeError) as error:
-        raise CorruptCheckpoint(
-            "the session's manifest is damaged", cure="restore a backup"
-        ) from error
+        raise CorruptCheckpoint("its manifest is damaged", cure="restore a backup") from error
     if body["version"] != VERSION:
         raise CorruptCheckpoint(
-            f"the session's manifest has version {body['version']}, not {VERSION}",
+            f"its manifest has version {body['version']}, not {VERSION}",
             cure="use the version of chainrule that wrote it",
         )
     return Manifest(

@@ -42,6 +42,7 @@ from chainrule_server.sessions.types import (
     Body,
     Caller,
     CloseBody,
+    Durability,
     EvaluateReply,
     EvaluateSpec,
     Head,
@@ -70,7 +71,6 @@ class Surroundings:
     objects: ObjectStore
     budget: Budget
     failpoints: Failpoints
-    boot_id: bytes
     numerics_id: bytes
 
 
@@ -224,8 +224,19 @@ class Session:
         if not self._turns.drain(deadline) and self._turns.running is not None:
             self._turns.running.set()
             self._turns.drain(deadline + 5.0)
-        with self._turns.lock:
-            self._journal.settle()
+        if self.manifest.durability is not Durability.MEMORY:
+            with self._turns.lock:
+                self._journal.settle()
+
+    @property
+    def is_evictable(self) -> bool:
+        """Whether it can be closed now and found again; what lives in memory only can't."""
+        return self.is_closed or self.manifest.durability is not Durability.MEMORY
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its last operation was Close."""
+        return self._ledger.is_closed
 
     @property
     def tombstone(self) -> bytes | None:

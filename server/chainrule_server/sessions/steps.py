@@ -9,6 +9,7 @@ from chainrule.errors import NonFinite
 from chainrule.ir.graph import Graph
 from chainrule.ir.tensors import Array
 from chainrule_server.sessions.book import GraphBook
+from chainrule_server.sessions.checks import is_under
 from chainrule_server.sessions.feeds import batch_size
 from chainrule_server.sessions.order import Ledger
 from chainrule_server.sessions.runner import ProgramLike, ResultLike, Runner
@@ -17,7 +18,6 @@ from chainrule_server.workers.cancellation import Cancellation
 from chainrule_server.workers.interfaces import StateRegions
 
 _NORM = "grad_norm/"
-_METRIC = "metrics/"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,15 +89,13 @@ def run_step(
         loss=loss,
         grad_norm=norm,
         grad_norms=tuple(
-            ("params/" + name.removeprefix(_NORM).removeprefix("params/"), value)
+            ("params/" + name.removeprefix(_NORM), value)
             for name, value in sorted(values.items())
             if name.startswith(_NORM)
         ),
         finite=finite,
         metrics=tuple(
-            (name.removeprefix(_METRIC), array)
-            for name, array in result.outputs.items()
-            if name.startswith(_METRIC)
+            (name, array) for name, array in result.outputs.items() if is_under(name, "metrics")
         ),
         resources=resources_of(result),
         notices=notices_of(program),

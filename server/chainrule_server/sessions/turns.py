@@ -72,10 +72,10 @@ class Turns:
         try:
             with self.lock:
                 while True:
-                    self._check_serving()
                     turn = self._ledger.admit(header)
                     if isinstance(turn, Kept):
                         return turn
+                    self._check_serving()
                     if turn is Turn.APPLY and self.running is None:
                         self._ledger.begin()
                         return self._begin(caller)
