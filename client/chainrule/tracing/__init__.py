@@ -19,6 +19,16 @@ from chainrule.tracing.notices import Notice
 from chainrule.tracing.spec import Spec, spec
 from chainrule.tracing.trace import trace
 from chainrule.tracing.tracer import Tracer
+from chainrule.tracing.transforms import (
+    asarray,
+    grad,
+    hvp,
+    jvp,
+    linearize,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+)
 
 FAMILIES = (
     composed,
@@ -32,4 +42,21 @@ FAMILIES = (
     reductions,
 )
 
-__all__ = ["FAMILIES", "Graph", "Notice", "Spec", "Tracer", "batch_size", "spec", "trace"]
+__all__ = [
+    "FAMILIES",
+    "Graph",
+    "Notice",
+    "Spec",
+    "Tracer",
+    "asarray",
+    "batch_size",
+    "grad",
+    "hvp",
+    "jvp",
+    "linearize",
+    "spec",
+    "stop_gradient",
+    "trace",
+    "value_and_grad",
+    "vjp",
+]

@@ -51,7 +51,8 @@ def _parse(text: str, values: list[Tracer]) -> tuple[list[str], str]:
         count = value.ndim - len(term.replace("...", ""))
         if count < 0 or (count and "..." not in term):
             raise refuse(
-                f"np.einsum: {term!r} for an operand of {value.ndim} axes", "give one letter an axis"
+                f"np.einsum: {term!r} for an operand of {value.ndim} axes",
+                "give one letter an axis",
             )
         dots = _DOTS[len(_DOTS) - count :]
         terms[i] = term.replace("...", dots)
@@ -117,22 +118,20 @@ def _ordered(value: Tracer, term: str, order: list[str]) -> Tracer:
 
 
 def _widen(value: Tracer, term: str, sizes: dict[str, int], shared: list[str]) -> Tracer:
-    shape = [
-        sizes[c] if c in shared else d for c, d in zip(term, value.shape, strict=True)
-    ]
+    shape = [sizes[c] if c in shared else d for c, d in zip(term, value.shape, strict=True)]
     wide: Tracer = np.broadcast_to(value, shape)  # type: ignore[call-overload]
     return wide
 
 
 @implements(np.cross)
-def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Any:
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None
+) -> Any:
     """np.cross of three-vectors."""
     if axis is not None:
         axisa = axisb = axisc = axis
     x, y = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
     if x.shape[-1] != 3 or y.shape[-1] != 3:
         raise refuse("np.cross of vectors that have not three components", "pad them with zeros")
-    parts = [
-        x[..., i] * y[..., j] - x[..., j] * y[..., i] for i, j in ((1, 2), (2, 0), (0, 1))
-    ]
+    parts = [x[..., i] * y[..., j] - x[..., j] * y[..., i] for i, j in ((1, 2), (2, 0), (0, 1))]
     return np.stack(parts, axis=axisc)

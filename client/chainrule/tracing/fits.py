@@ -176,8 +176,7 @@ def fit_array(arrays: Sequence[Array], sizes: Sequence[int]) -> Fit | None:
 def _equal(arrays: Sequence[Array]) -> bool:
     first = arrays[0]
     return all(
-        a.shape == first.shape
-        and np.array_equal(a, first, equal_nan=first.dtype.kind == "f")
+        a.shape == first.shape and np.array_equal(a, first, equal_nan=first.dtype.kind == "f")
         for a in arrays[1:]
     )
 

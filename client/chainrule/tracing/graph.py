@@ -45,7 +45,9 @@ class Graph:
     @property
     def in_names(self) -> tuple[str, ...]:
         """Names of the inputs that arguments fill, without captures and the random key."""
-        return tuple(n for n in self.graph.main.input_names if n != KEY and not n.startswith(CAPTURE))
+        return tuple(
+            n for n in self.graph.main.input_names if n != KEY and not n.startswith(CAPTURE)
+        )
 
     @property
     def out_names(self) -> tuple[str, ...]:
@@ -84,7 +86,9 @@ class Graph:
         """SHA-256 of the canonical form, in hex; the same wherever the function's source stands."""
         return canonical.digest(self.graph).hex()
 
-    def feeds(self, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> dict[str, Array]:
+    def feeds(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None
+    ) -> dict[str, Array]:
         """The arguments as arrays by input name, in the graph's dtypes.
 
         Raises:
@@ -202,7 +206,9 @@ class Graph:
     def __repr__(self) -> str:
         main = self.graph.main
         ins = ", ".join(f"{n}: {a}" for n, a in list(self.in_avals.items())[:4])
-        return f"<Graph {main.name}({ins}{', ...' if main.n_inputs > 4 else ''}), {len(main)} nodes>"
+        return (
+            f"<Graph {main.name}({ins}{', ...' if main.n_inputs > 4 else ''}), {len(main)} nodes>"
+        )
 
 
 def _fed(name: str, leaf: Any, aval: Aval) -> Array:
@@ -215,7 +221,8 @@ def _fed(name: str, leaf: Any, aval: Aval) -> Array:
             cure=f"convert it with .astype(np.{aval.dtype.label}), or trace again",
         )
     fits = len(array.shape) == aval.rank and all(
-        isinstance(d, BatchDim) or d == have for d, have in zip(aval.shape, array.shape, strict=True)
+        isinstance(d, BatchDim) or d == have
+        for d, have in zip(aval.shape, array.shape, strict=True)
     )
     if not fits:
         raise ShapeMismatch(

@@ -63,7 +63,9 @@ def _normal(x: Tracer, index: Any) -> list[Any]:
     used = sum(i is not None and i is not Ellipsis for i in items)
     dots = [k for k, i in enumerate(items) if i is Ellipsis]
     if used > x.ndim or len(dots) > 1:
-        raise refuse(f"{used} indices for {x.ndim} axes", "give one index an axis, and one ellipsis")
+        raise refuse(
+            f"{used} indices for {x.ndim} axes", "give one index an axis, and one ellipsis"
+        )
     at = dots[0] if dots else len(items)
     return [*items[:at], *[slice(None)] * (x.ndim - used), *items[at + 1 :]]
 
@@ -126,8 +128,10 @@ def _wrap(item: Index, length: int, axis: int) -> Index:
 
 def _slice(x: Tracer, axis: int, item: slice) -> Tracer:
     if is_tracing(item.start, item.stop, item.step):
-        raise refuse("a slice with a traced bound can't be traced: its length is not fixed",
-                     "index with an integer array of fixed length, x[t + np.arange(k)]")
+        raise refuse(
+            "a slice with a traced bound can't be traced: its length is not fixed",
+            "index with an integer array of fixed length, x[t + np.arange(k)]",
+        )
     start, stop, step = item.indices(x.shape[axis])
     if step > 0:
         return slice_axis(x, axis, start, max(start, stop), step)
@@ -184,7 +188,9 @@ def _flat_index(chosen: list[Index], dims: tuple[int, ...], shape: tuple[int, ..
 
 
 @implements(np.take)
-def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Any:
+def take(
+    a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise"
+) -> Any:
     """np.take."""
     del out
     if mode != "raise":

@@ -182,7 +182,9 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 @implements(np.stack)
 def stack(arrays: Any, axis: int = 0, dtype: Any = None, casting: Any = None) -> Any:
     """np.stack."""
-    return concatenate([expand_dims(v, axis) for v in _joined(arrays, "stack")], axis, dtype, casting)
+    return concatenate(
+        [expand_dims(v, axis) for v in _joined(arrays, "stack")], axis, dtype, casting
+    )
 
 
 @implements(np.vstack)
@@ -336,7 +338,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Tracer:
 
 
 @implements(np.tile)
-def tile(A: Any, reps: Any) -> Tracer:  # noqa: N803 - NumPy's name
+def tile(A: Any, reps: Any) -> Tracer:
     """np.tile."""
     x, counts = as_tracer(A), ints(reps)
     rank = max(x.ndim, len(counts))
@@ -353,7 +355,9 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any
     if mode != "constant":
         raise refuse(f"np.pad in mode {mode!r} can't be traced", "np.concatenate flipped slices")
     if np.ndim(constant_values):
-        raise refuse("np.pad with several constants can't be traced", "np.concatenate np.full arrays")
+        raise refuse(
+            "np.pad with several constants can't be traced", "np.concatenate np.full arrays"
+        )
     x = as_tracer(array)
     widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
     low, high = tuple(w[0] for w in widths), tuple(w[1] for w in widths)

@@ -65,9 +65,13 @@ def normal(value: Any) -> Any:
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise refuse(f"{type(value).__name__} is no array: {error}", "give arrays and numbers") from error
+        raise refuse(
+            f"{type(value).__name__} is no array: {error}", "give arrays and numbers"
+        ) from error
     if array.dtype == object:
-        raise refuse(f"a value of type {type(value).__name__} is no array", "give arrays and numbers")
+        raise refuse(
+            f"a value of type {type(value).__name__} is no array", "give arrays and numbers"
+        )
     return array
 
 
@@ -96,7 +100,9 @@ def _check_range(value: int, dtype: DType) -> None:
     if dtype.is_integer:
         info = np.iinfo(dtype.numpy)
         if not info.min <= value <= info.max:
-            raise refuse(f"{value} doesn't fit {dtype.label}", "cast the array to a wider dtype first")
+            raise refuse(
+                f"{value} doesn't fit {dtype.label}", "cast the array to a wider dtype first"
+            )
 
 
 def together(*values: Any) -> tuple[list[Tracer], bool]:

@@ -58,14 +58,22 @@ def sum_(
 
 
 @implements_reduction("add")
-def add_reduce(a: Any, axis: Any = 0, dtype: Any = None, keepdims: Any = False, **options: Any) -> Any:
+def add_reduce(
+    a: Any, axis: Any = 0, dtype: Any = None, keepdims: Any = False, **options: Any
+) -> Any:
     """np.add.reduce."""
     return sum_(a, axis, dtype, None, keepdims, **options)
 
 
 @implements(np.mean)
 def mean(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: Any = False, *, where: Any = True
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: Any = False,
+    *,
+    where: Any = True,
 ) -> Any:
     """np.mean: the sum over the number of elements; integers give float64."""
     del out
@@ -222,7 +230,9 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
 
 
 @implements(np.prod)
-def prod(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: Any = False) -> Any:
+def prod(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: Any = False
+) -> Any:
     """np.prod over static axes, as a tree of products: right at zeros, where exp(sum(log)) is not."""
     del out
     x = number(a) if dtype is None else as_tracer(a, dtype_of(dtype))
@@ -259,7 +269,9 @@ def argmax(a: Any, axis: Any = None, out: None = None, *, keepdims: Any = False)
     best = emit("ArgMax", x, axis=i)
     if not _keep(keepdims):
         return best
-    shape = (1,) * rank if axis is None else tuple(1 if j == i else d for j, d in enumerate(x.shape))
+    shape = (
+        (1,) * rank if axis is None else tuple(1 if j == i else d for j, d in enumerate(x.shape))
+    )
     return reshape_to(best, shape)
 
 
@@ -281,4 +293,6 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> An
         return sum_(absolute(value), axes, keepdims=keepdims)
     if ord == np.inf and vector:
         return max_(absolute(value), axes, keepdims=keepdims)
-    raise refuse(f"np.linalg.norm with ord={ord!r} over {len(axes)} axes can't be traced", "use ord=2")
+    raise refuse(
+        f"np.linalg.norm with ord={ord!r} over {len(axes)} axes can't be traced", "use ord=2"
+    )

@@ -107,11 +107,17 @@ def reduction_handler(name: str) -> Handler:
     """
     found = REDUCTIONS.get(name)
     if found is None:
-        raise refuse(f"np.{name}.reduce can't be traced", "reduce with np.sum, np.max, np.min or np.prod")
+        raise refuse(
+            f"np.{name}.reduce can't be traced", "reduce with np.sum, np.max, np.min or np.prod"
+        )
     return found
 
 
 def _unknown(name: str) -> Exception:
     near = closest(name, traced_names())
-    hint = f"did you mean np.{near}?" if near else "write it with functions that trace (docs/tracing.md)"
+    hint = (
+        f"did you mean np.{near}?"
+        if near
+        else "write it with functions that trace (docs/tracing.md)"
+    )
     return refuse(f"np.{name} can't be traced yet", _CURES.get(name, hint))

@@ -40,7 +40,9 @@ def spec(
     """
     rank = len(shape)
     if batch_axis is not None and not -rank <= batch_axis < rank:
-        raise ShapeMismatch(f"batch_axis {batch_axis} of a shape of {rank} axes", code=ErrorCode.BAD_AXIS)
+        raise ShapeMismatch(
+            f"batch_axis {batch_axis} of a shape of {rank} axes", code=ErrorCode.BAD_AXIS
+        )
     axis = None if batch_axis is None else batch_axis % rank
     dims = tuple(1 if i == axis and d is None else d for i, d in enumerate(shape))
     fixed = tuple(d for d in dims if d is not None and d >= 0)
@@ -63,7 +65,9 @@ def leaf_aval(leaf: Any, name: str, batched: bool) -> Aval | None:
         ShapeMismatch: the leaf is no array, or a batch argument without axes.
         InvalidGraph: its dtype is not one that chainrule computes with.
     """
-    if isinstance(leaf, str | bytes | bool | np.dtype) or (callable(leaf) and not hasattr(leaf, "shape")):
+    if isinstance(leaf, str | bytes | bool | np.dtype) or (
+        callable(leaf) and not hasattr(leaf, "shape")
+    ):
         return None
     if isinstance(leaf, Spec):
         axis = 0 if batched and leaf.batch_axis is None else leaf.batch_axis

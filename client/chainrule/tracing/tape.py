@@ -134,9 +134,7 @@ class Tape:
                 return row
         copy = array.copy() if array.nbytes <= _MAX_WATCHED_BYTES else None
         value = array if copy is None else copy
-        row = self._add(
-            Row("Constant", (), (), Aval(dtype, array.shape), user_source(), value)
-        )
+        row = self._add(Row("Constant", (), (), Aval(dtype, array.shape), user_source(), value))
         # The array itself is kept too: its id must not be given to another one during this trace.
         self._captured[id(array)] = (array, copy, row)
         return row

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chainrule.errors import ChainruleError, ErrorCode, ShapeMismatch, TraceError
-from chainrule.ir import trees
 from chainrule.ir.avals import Aval, BatchDim, DType
 from chainrule.tracing.build import build_graph
 from chainrule.tracing.graph import Graph, batch_size
+from chainrule.tracing.leaves import leaves_of, rebuild
 from chainrule.tracing.operands import as_tracer
 from chainrule.tracing.spec import Spec, leaf_aval
 from chainrule.tracing.tape import Tape, recording
@@ -66,9 +66,7 @@ def trace(
         tape = Tape(n=n)
         tape.name = getattr(f, "__name__", "main").strip("<>") or "main"
         with recording(tape):
-            given = {
-                p: _traced_tree(tape, arg, p, avals, n) for p, (arg, _) in trees_.items()
-            }
+            given = {p: _traced_tree(tape, arg, p, avals, n) for p, (arg, _) in trees_.items()}
             try:
                 result = f(
                     *(given[p] for p in prefixes), **{k: given[f"kwargs/{k}"] for k in keywords}
@@ -89,7 +87,7 @@ def _leaf_avals(arguments: Mapping[str, tuple[Any, bool]]) -> dict[str, Aval]:
     avals: dict[str, Aval] = {}
     arrays: dict[str, Any] = {}
     for prefix, (arg, batched) in arguments.items():
-        for name, leaf in zip(*trees.flatten(arg, prefix), strict=True):
+        for name, leaf in leaves_of(arg, prefix):
             aval = leaf_aval(leaf, name, batched)
             if aval is not None:
                 avals[name] = aval
@@ -119,27 +117,17 @@ def _sizes(avals: Sequence[Aval] | Any) -> tuple[int, ...]:
     return tuple(itertools.islice(good, 3))
 
 
-def _traced_tree(tape: Tape, tree: Any, prefix: str, avals: Mapping[str, Aval], n: int | None) -> Any:
-    names, _ = trees.flatten(tree, prefix)
-    order = iter(names)
-    leaves = {
-        name: _argument(tape, name, avals[name].concrete(n or 1)) for name in names if name in avals
-    }
-    return _mapped(tree, prefix, leaves, order)
-
-
-def _mapped(tree: Any, prefix: str, leaves: Mapping[str, Any], order: Iterator[str]) -> Any:
-    """The tree with its array leaves replaced; leaves come in the order of `trees.flatten`."""
-    if tree is None:
-        return None
-    if isinstance(tree, dict):
-        done = {key: _mapped(tree[key], prefix, leaves, order) for key in sorted(tree)}
-        return {key: done[key] for key in tree}
-    if isinstance(tree, list | tuple):
-        items = [_mapped(item, prefix, leaves, order) for item in tree]
-        # A named tuple takes its fields one by one.
-        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
-    return leaves.get(next(order), tree)
+def _traced_tree(
+    tape: Tape, tree: Any, prefix: str, avals: Mapping[str, Aval], n: int | None
+) -> Any:
+    """The argument with inputs of the tape for its arrays; static leaves stay."""
+    return rebuild(
+        tree,
+        [
+            _argument(tape, name, avals[name].concrete(n or 1)) if name in avals else leaf
+            for name, leaf in leaves_of(tree, prefix)
+        ],
+    )
 
 
 def _argument(tape: Tape, name: str, aval: Aval) -> Tracer:
@@ -165,12 +153,14 @@ def _finish(tape: Tape, result: Any, prefixes: tuple[str, ...], whole: bool) -> 
     names: list[str] = []
     rows: list[int] = []
     for prefix, part in zip(prefixes, parts, strict=False):
-        for name, leaf in zip(*trees.flatten(part, prefix), strict=True):
+        for name, leaf in leaves_of(part, prefix):
             names.append(name)
             rows.append(tape.lift(as_tracer(leaf)))
     if not names:
         raise TraceError(
-            "the function returns nothing", code=ErrorCode.TRACE, cure="return an array or a tree of arrays"
+            "the function returns nothing",
+            code=ErrorCode.TRACE,
+            cure="return an array or a tree of arrays",
         )
     tape.outputs, tape.output_names = tuple(rows), tuple(names)
     return prefixes[: len(parts)]

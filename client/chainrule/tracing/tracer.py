@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.ir.avals import Aval
+from chainrule.tracing.refusals import hole, refuse
 from chainrule.tracing.registry import (
     FUNCTIONS,
     function_handler,
     reduction_handler,
     ufunc_handler,
 )
-from chainrule.tracing.refusals import hole, refuse
 from chainrule.tracing.tape import Tape
 
 # Unpacking a stack of layers is ordinary; a longer leading axis is data, to be computed with whole.
@@ -222,12 +222,12 @@ class Tracer(_Operators, _Holes):
         return self
 
     @property
-    def T(self) -> Any:  # noqa: N802 - NumPy's name
+    def T(self) -> Any:
         """The axes in reverse order."""
         return function_handler(np.transpose)(self)
 
     @property
-    def mT(self) -> Any:  # noqa: N802 - NumPy's name
+    def mT(self) -> Any:
         """The last two axes exchanged."""
         return function_handler(np.swapaxes)(self, -1, -2)
 
@@ -299,7 +299,8 @@ class Tracer(_Operators, _Holes):
         if name.startswith("_") or not hasattr(np.ndarray, name):
             raise AttributeError(f"a traced value has no attribute {name!r}")
         raise refuse(
-            f"ndarray.{name} can't be traced", f"use np.{name} if there is one, or whole-array functions"
+            f"ndarray.{name} can't be traced",
+            f"use np.{name} if there is one, or whole-array functions",
         )
 
 

@@ -43,9 +43,7 @@ def unify(tapes: Sequence[Tape], sizes: Sequence[int]) -> tuple[Unified, ...]:
     _same_path(tapes, sizes)
     live = _live(tapes[0])
     columns = zip(*(t.rows for t in tapes), strict=True)
-    return tuple(
-        _unify_row(i, rows, sizes) for i, rows in enumerate(columns) if i in live
-    )
+    return tuple(_unify_row(i, rows, sizes) for i, rows in enumerate(columns) if i in live)
 
 
 def _live(tape: Tape) -> set[int]:
@@ -106,7 +104,9 @@ def _unify_row(index: int, rows: tuple[Row, ...], sizes: Sequence[int]) -> Unifi
         name: _unify_attr(rows, sizes, name, [dict(r.attrs)[name] for r in rows])
         for name, _ in first.attrs
     }
-    return Unified(index, first.op, first.inputs, attrs, Aval(first.aval.dtype, shape), first.source, fit)
+    return Unified(
+        index, first.op, first.inputs, attrs, Aval(first.aval.dtype, shape), first.source, fit
+    )
 
 
 def _unify_attr(
@@ -131,7 +131,9 @@ def _values(rows: tuple[Row, ...]) -> str:
     texts = []
     for row in rows:
         value = row.value
-        texts.append(str(value) if value is not None and value.ndim == 0 else f"shape {row.aval.dims}")
+        texts.append(
+            str(value) if value is not None and value.ndim == 0 else f"shape {row.aval.dims}"
+        )
     return _listed(texts)
 
 
