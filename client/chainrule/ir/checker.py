@@ -185,7 +185,9 @@ def _check_ends(function: Function) -> None:
     for row in function.outputs:
         if not 0 <= row < len(function):
             raise InvalidGraph(
-                f"output row {row} of function {function.name} is not there", code=ErrorCode.BAD_REF
+                f"output row {row} of function {function.name} is not there",
+                code=ErrorCode.BAD_REF,
+                cure=f"name rows below {len(function)}",
             )
     for what, names in (("input", function.input_names), ("output", function.output_names)):
         for name in names:
