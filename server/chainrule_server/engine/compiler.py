@@ -8,14 +8,12 @@ from chainrule_server.engine.autodiff import Flat
 from chainrule_server.engine.passes.simplify import simplify
 from chainrule_server.engine.program import BOARD, Notice, Place, Port, Program, Stage
 from chainrule_server.engine.requests import Request, extend
+from chainrule_server.engine.sharding import Rows, rows_for
 from chainrule_server.engine.split import Batched, Coupled, Partial, State, analyse
 from chainrule_server.engine.stages import build, key_of, output_key, rounds, unsplit
 from chainrule_server.engine.structure import flatten
 
-# A microshard should take about 3 ms: long against the cost of dealing it, short enough to share the work
-# evenly and to stay in cache. Measured on W1 and W2 of the benchmarks: 64 to 512 rows.
-_SHARD_FLOPS = 300_000_000
-_MIN_ROWS, _MAX_ROWS = 64, 512
+_SAMPLE = 64
 # More rounds than this and the batch is run whole, with a notice.
 _MAX_ROUNDS = 1
 
@@ -78,7 +76,9 @@ def compile_flat(
         for k, (row, name) in enumerate(zip(f.outputs, f.output_names, strict=True))
     )
     sharded = [s for s in stages if s.sharded]
-    rows = (microshard or _rows(sharded)) if sharded else 0
+    rows = None
+    if sharded:
+        rows = Rows(microshard, microshard) if microshard else rows_for(_flops_per_example(sharded))
     return Program(inputs, outputs, stages, rows, notices)
 
 
@@ -113,10 +113,5 @@ def _output_key(
     return key_of(row)
 
 
-def _rows(sharded: Sequence[Stage]) -> int:
-    """Examples of a microshard: a power of two, from the cost of one example, so from the graph alone."""
-    cost = sum(stage.plan(_MIN_ROWS).flops for stage in sharded) // _MIN_ROWS
-    rows = _MIN_ROWS
-    while rows < _MAX_ROWS and 2 * rows * cost <= _SHARD_FLOPS:
-        rows *= 2
-    return rows
+def _flops_per_example(sharded: Sequence[Stage]) -> int:
+    return sum(stage.plan(_SAMPLE).flops for stage in sharded) // _SAMPLE

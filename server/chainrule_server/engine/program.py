@@ -19,6 +19,7 @@ from chainrule.ir import canonical
 from chainrule.ir.avals import Aval, BatchDim, DType, shape_at
 from chainrule.ir.graph import Function, Graph
 from chainrule_server.engine.plan import Plan, aligned, plan_function
+from chainrule_server.engine.sharding import Rows
 from chainrule_server.engine.specialise import specialise
 from chainrule_server.engine.tree import Segment
 
@@ -162,14 +163,14 @@ class Program:
     Attributes:
         inputs, outputs: what enters and leaves.
         stages: in the order in which they run.
-        rows: examples of a microshard; 0 where nothing is sharded.
+        rows: bounds of a microshard's rows; None where nothing is sharded.
         notices: what the caller should know.
     """
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     stages: tuple[Stage, ...]
-    rows: int
+    rows: Rows | None
     notices: tuple[Notice, ...] = ()
     _layouts: dict[int, Layout] = field(default_factory=dict, compare=False, repr=False)
 
@@ -183,7 +184,7 @@ class Program:
         """The program as bytes, the same for equal programs."""
         functions = [canonical.encode(Graph((s.function,))) for s in self.stages]
         header = {
-            "rows": self.rows,
+            "rows": [self.rows.least, self.rows.most] if self.rows else None,
             "inputs": [_port_out(p) for p in self.inputs],
             "outputs": [_port_out(p) for p in self.outputs],
             "stages": [
@@ -216,7 +217,7 @@ class Program:
             tuple(map(_port_in, header["inputs"])),
             tuple(map(_port_in, header["outputs"])),
             tuple(stages),
-            header["rows"],
+            Rows(*header["rows"]) if header["rows"] else None,
         )
 
     def layout(self, n: int = 1) -> Layout:
@@ -228,10 +229,13 @@ class Program:
         return self._layouts[n]
 
     def microshards(self, n: int) -> tuple[tuple[int, int], ...]:
-        """Rows of each microshard: `rows` of them, the last one may have fewer."""
-        if not self.rows:
-            return ((0, n),)
-        return tuple((lo, min(lo + self.rows, n)) for lo in range(0, n, self.rows))
+        """Rows of each microshard; the last one may have fewer."""
+        step = self.rows_at(n) or max(n, 1)
+        return tuple((lo, min(lo + step, n)) for lo in range(0, max(n, 1), step))
+
+    def rows_at(self, n: int) -> int:
+        """Rows of a full microshard for n examples; 0 where nothing is sharded."""
+        return self.rows.at(n) if self.rows else 0
 
     def _lay_out(self, n: int) -> Layout:
         slots: dict[str, Slot] = {}

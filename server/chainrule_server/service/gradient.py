@@ -81,14 +81,16 @@ class GradientServicer:
         program = self._programs.request(tenant, known, requests, body.numerics.microshard_rows)
         feeds = tensors_from_proto(body.feeds, self._fetch(tenant), "feeds")
         feeds |= seeds_of(wishes, requests, main)
-        result = self._run(request, program, main, feeds, body.examples, body.seed, body.limits)
+        result, n = self._run(
+            request, program, main, feeds, body.examples, body.seed, body.limits
+        )
         results = results_of(requests, result.outputs, main)
         outbox = Outbox(self._store, tenant)
         return pb.ComputeResponse(
             results=[pb.ComputeResult(tensors=outbox.named(named)) for named in results],
             resources=_spent(result),
             notices=_notices(program),
-            numerics=self._record(program),
+            numerics=self._record(program, n),
             graph_digest=known.digest,
             finite=all(_is_finite(a) for named in results for _, a in named),
             grad_norm=_grad_norm(wishes, results),
@@ -116,7 +118,7 @@ class GradientServicer:
             seconds=self._door.queue.predict_s(layout.flops),
             by_node=node_costs_to_proto(node_costs(known.graph, requests, n)),
             notices=_notices(program),
-            numerics=self._record(program),
+            numerics=self._record(program, n),
             graph_digest=known.digest,
         )
 
@@ -129,7 +131,7 @@ class GradientServicer:
         _check_batch_arguments(main, tuple(body.batch_arguments))
         explanation = self._programs.explanation(tenant, known, tuple(body.wrt), body.output)
         feeds = tensors_from_proto(body.feeds, self._fetch(tenant), "feeds")
-        result = self._run(
+        result, n = self._run(
             request, explanation.program, main, feeds, body.examples, body.seed, body.limits
         )
         nodes = explanation.nodes(result.outputs)
@@ -138,7 +140,7 @@ class GradientServicer:
             nodes=_explained(nodes, most, Outbox(self._store, tenant)),
             text=to_text(nodes),
             notices=_notices(explanation.program),
-            numerics=self._record(explanation.program),
+            numerics=self._record(explanation.program, n),
             graph_digest=known.digest,
         )
 
@@ -159,7 +161,7 @@ class GradientServicer:
         examples: int,
         seed: int,
         limits: pb.ComputeLimits,
-    ) -> RunResult:
+    ) -> tuple[RunResult, int]:
         inputs = dict(zip(main.input_names, main.in_avals, strict=True))
         inputs |= {port.name: port.aval for port in program.inputs}
         if KEY in inputs:
@@ -178,13 +180,14 @@ class GradientServicer:
             )
         board = {port.name for port in program.inputs}
         with self._door.run(request, needed, layout.flops):
-            return self._coordinator.run(
+            result = self._coordinator.run(
                 program,
                 n,
                 {name: array for name, array in bound.items() if name in board},
                 deadline=request.deadline,
                 cancel=request.cancel,
             )
+        return result, n
 
     def _fetch(self, tenant: str) -> "_Fetch":
         return _Fetch(self._store, tenant)
@@ -198,8 +201,8 @@ class GradientServicer:
                 cure="leave the pin out, or ask a server of the same build and machine",
             )
 
-    def _record(self, program: Program) -> report_pb2.NumericsRecord:
-        return numerics_to_proto(replace(self._numerics, microshard_rows=program.rows))
+    def _record(self, program: Program, n: int) -> report_pb2.NumericsRecord:
+        return numerics_to_proto(replace(self._numerics, microshard_rows=program.rows_at(n)))
 
 
 class _Fetch:
