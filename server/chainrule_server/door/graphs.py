@@ -102,6 +102,12 @@ class GraphStore:
             self._shelf(tenant).by_digest.move_to_end(digest)
             return found
 
+    def find(self, tenant: str, digest: bytes) -> Graph | None:
+        """A registered graph, None where this tenant has none by that digest."""
+        with self._lock:
+            found = self._shelf(tenant).by_digest.get(digest)
+            return found.graph if found else None
+
     def of(
         self, tenant: str, graph: pb.Graph | None, digest: bytes, debug: pb.Debug, field: str
     ) -> Known:

@@ -81,9 +81,7 @@ class GradientServicer:
         program = self._programs.request(tenant, known, requests, body.numerics.microshard_rows)
         feeds = tensors_from_proto(body.feeds, self._fetch(tenant), "feeds")
         feeds |= seeds_of(wishes, requests, main)
-        result, n = self._run(
-            request, program, main, feeds, body.examples, body.seed, body.limits
-        )
+        result, n = self._run(request, program, main, feeds, body.examples, body.seed, body.limits)
         results = results_of(requests, result.outputs, main)
         outbox = Outbox(self._store, tenant)
         return pb.ComputeResponse(

@@ -7,6 +7,7 @@ from chainrule.ir.graph import Graph
 from chainrule.proto.v1 import session_pb2 as pb
 from chainrule.wire.records import Numerics
 from chainrule.wire.reports import numerics_to_proto
+from chainrule.wire.tensor import check_digest
 from chainrule_server.door.graphs import GraphStore
 from chainrule_server.door.request import Body, Request
 from chainrule_server.service import messages
@@ -129,9 +130,15 @@ class SessionServicer:
     def evaluate(self, request: Request[pb.EvaluateRequest]) -> pb.EvaluateResponse:
         """A graph over the state as it stands."""
         body = request.body
-        graph: Graph | None = None
+        graph: Graph | bytes | None = None
         if body.HasField("graph"):
-            graph = self._graph(request.tenant, body.graph, "graph")
+            # A digest goes on as it is: the session keeps graphs that this process never saw.
+            is_named = body.graph.WhichOneof("program") == "digest"
+            graph = (
+                check_digest(body.graph.digest, "graph.digest")
+                if is_named
+                else self._graph(request.tenant, body.graph, "graph")
+            )
         spec = types.EvaluateSpec(
             session_id=body.session_id,
             graph=graph,
