@@ -45,6 +45,17 @@ def bits(result: RunResult) -> bytes:
     return b"".join(result.outputs[name].tobytes() for name in sorted(result.outputs))
 
 
+def worker_pids(pool: Pool) -> list[int]:
+    """Of the workers that live now."""
+    return [worker.pid for worker in pool.stats().workers if worker.pid is not None]
+
+
+def spawner_pid(pool: Pool) -> int:
+    pid = pool.stats().spawner_pid
+    assert pid is not None
+    return pid
+
+
 def wait_gone(*pids: int, timeout_s: float = PATIENCE_S) -> None:
     """Wait until no process has these pids."""
     for pid in pids:
@@ -63,16 +74,23 @@ class Gate:
     """A meeting with the one task whose trap is `wait`: it says that it runs, and goes on when told."""
 
     def __init__(self, folder: Path) -> None:
-        self._begun, self._go = folder / "begun", folder / "go"
-        for path in (self._begun, self._go):
+        paths = folder / "begun", folder / "go"
+        for path in paths:
             os.mkfifo(path)
-        self.trap = {"kind": "wait", "begun": str(self._begun), "go": str(self._go)}
+        # Open for both directions: neither side ever waits for the other to open, or sees an end.
+        self._begun, self._go = (os.open(path, os.O_RDWR | os.O_NONBLOCK) for path in paths)
+        self.trap = {"kind": "wait", "begun": str(paths[0]), "go": str(paths[1])}
 
     def wait_begun(self) -> int:
         """The pid of the worker that runs the task now."""
-        with self._begun.open() as begun:
-            return int(begun.readline())
+        readable, _, _ = select.select([self._begun], [], [], PATIENCE_S)
+        assert readable, "the task was not begun"
+        return int.from_bytes(os.read(self._begun, 4), "little")
 
     def open(self) -> None:
-        """Let the task go on."""
-        self._go.write_text("")
+        """Let one task go on."""
+        os.write(self._go, b"!")
+
+    def close(self) -> None:
+        os.close(self._begun)
+        os.close(self._go)

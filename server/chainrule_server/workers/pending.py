@@ -50,10 +50,10 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStats:
-    """One worker now; pid is 0 where it has no process, running the dispatch it has in hand."""
+    """One worker now; pid is None while it has no process, running the dispatch in hand or 0."""
 
     index: int
-    pid: int
+    pid: int | None
     phase: str
     generation: int
     tasks_done: int
@@ -66,7 +66,7 @@ class PoolStats:
     """The pool now, and what it has gone through."""
 
     workers: tuple[WorkerStats, ...]
-    spawner_pid: int
+    spawner_pid: int | None
     spawners: int
     tasks: int
     deaths: int

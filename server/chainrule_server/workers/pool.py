@@ -103,7 +103,7 @@ class Pool:
                 workers.append(
                     WorkerStats(
                         index=worker.index,
-                        pid=link.pid if link else 0,
+                        pid=link.pid if link else None,
                         phase=worker.phase.value,
                         generation=worker.generation,
                         tasks_done=worker.tasks_done,
@@ -113,7 +113,7 @@ class Pool:
                 )
             return PoolStats(
                 workers=tuple(workers),
-                spawner_pid=spawner.pid if spawner else 0,
+                spawner_pid=spawner.pid if spawner else None,
                 spawners=supervisor.spawners,
                 tasks=machine.n_tasks,
                 deaths=supervisor.deaths,

@@ -12,7 +12,7 @@ import pytest
 from chainrule.errors import ChainruleError, ErrorCode
 from chainrule_server.workers.coordinator import Coordinator
 from chainrule_server.workers.pool import Pool
-from support.toy_pool import bits, run, toy_pool
+from support.toy_pool import bits, run, spawner_pid, toy_pool, worker_pids
 from support.toy_program import ToyProgram
 
 
@@ -64,8 +64,7 @@ def test_workers_hold_no_grpc_and_no_main_of_the_server(
 
 
 def test_processes_show_their_titles_and_bounds(pool: Pool) -> None:
-    stats = pool.stats()
-    for worker in stats.workers:
+    for worker in pool.stats().workers:
         proc = Path(f"/proc/{worker.pid}")
         title = proc.joinpath("cmdline").read_bytes().rstrip(b"\0")
         assert title == f"chainrule: worker {worker.index}".encode()
@@ -74,7 +73,7 @@ def test_processes_show_their_titles_and_bounds(pool: Pool) -> None:
         assert "NoNewPrivs:\t1" in proc.joinpath("status").read_text()
         assert proc.joinpath("oom_score_adj").read_text().strip() == "500"
         assert len(list(proc.joinpath("task").iterdir())) == 1
-    spawner = Path(f"/proc/{stats.spawner_pid}")
+    spawner = Path(f"/proc/{spawner_pid(pool)}")
     assert spawner.joinpath("cmdline").read_bytes().rstrip(b"\0") == b"chainrule: spawner"
     assert len(list(spawner.joinpath("task").iterdir())) == 1
 
@@ -135,7 +134,7 @@ def test_fds_and_mappings_are_back_at_the_start_after_many_runs(
         run(coordinator, program)
 
     def held() -> list[int]:
-        pids = [worker.pid for worker in pool.stats().workers]
+        pids = worker_pids(pool)
         return [open_fds(), memfds("self"), *(memfds(pid) for pid in pids), *map(open_fds, pids)]
 
     once()
@@ -152,10 +151,10 @@ def test_a_thread_that_started_the_pool_may_end() -> None:
     starter.join()
     coordinator = Coordinator(pool)
     try:
-        pid = pool.stats().workers[0].pid
+        pids = worker_pids(pool)
         for _ in range(3):
             run(coordinator, ToyProgram())
-        assert pool.stats().workers[0].pid == pid
+        assert worker_pids(pool) == pids
     finally:
         coordinator.close()
         pool.close()
@@ -164,12 +163,12 @@ def test_a_thread_that_started_the_pool_may_end() -> None:
 def test_a_closed_pool_refuses_and_leaves_nothing() -> None:
     before = (open_fds(), threading.active_count())
     pool = toy_pool(2).start()
-    stats = pool.stats()
+    pids = [spawner_pid(pool), *worker_pids(pool)]
     coordinator = Coordinator(pool)
     run(coordinator, ToyProgram())
     pool.close()
     pool.close()
-    for pid in (stats.spawner_pid, *(worker.pid for worker in stats.workers)):
+    for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     with pytest.raises(ChainruleError, match="the pool is closed"):
