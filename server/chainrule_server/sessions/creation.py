@@ -152,18 +152,24 @@ def manifest_of(
     )
 
 
-def build(
-    maker: Maker, home: Home, manifest: Manifest, spec: CreateSpec, arrays: dict[str, Array]
-) -> Journal:
-    """Write graphs, log and both buffers of a new session into its empty home.
+def keep_graphs(home: Home, spec: CreateSpec) -> None:
+    """Put the graphs of a Create into its home.
+
+    Raises:
+        Overloaded, Unavailable: the disk has no room for them.
+    """
+    for graph in (spec.optimizer.init, spec.optimizer.update, *spec.graphs):
+        home.add_graph(canonical.digest(graph), graph)
+
+
+def build(maker: Maker, home: Home, manifest: Manifest, arrays: dict[str, Array]) -> Journal:
+    """Write log and both buffers of a new session into its home.
 
     Both buffers get everything: what no step writes is then right in either of them for good.
 
     Raises:
         OSError: the disk has no room for them.
     """
-    for graph in (spec.optimizer.init, spec.optimizer.update, *spec.graphs):
-        home.add_graph(canonical.digest(graph), graph)
     disk = maker.disk
     log_fd = home.open("log", create=True)
     try:

@@ -29,12 +29,12 @@ from chainrule_server.sessions.creation import (
     build,
     check_spec,
     first_state,
+    keep_graphs,
     manifest_of,
 )
 from chainrule_server.sessions.digests import check_bytes, check_header, create_digest
 from chainrule_server.sessions.failpoints import Failpoints, NoFailpoints
 from chainrule_server.sessions.home import FolderHome, Home, MemoryHome
-from chainrule_server.sessions.journal import Journal
 from chainrule_server.sessions.limits import SessionLimits
 from chainrule_server.sessions.loading import glance, load
 from chainrule_server.sessions.manifest import Manifest
@@ -119,8 +119,7 @@ class SessionRegistry:
                 catalog.check_new(spec, self._limits)
             arrays = first_state(self._maker, caller, spec)
             manifest = manifest_of(self._maker, spec, digest, arrays, time.time())
-            home, journal = self._build(caller.tenant, catalog, manifest, spec, arrays)
-            session = self._session(caller.tenant, manifest, home, journal)
+            session = self._make(caller.tenant, catalog, manifest, spec, arrays)
             self._shelf.put((caller.tenant, spec.session_id), session)
             with catalog.lock:
                 catalog.add(manifest)
@@ -222,54 +221,65 @@ class SessionRegistry:
         """Give all files back, after `drain`. Sessions with durability memory end here."""
         self._shelf.clear()
 
-    def _build(
+    def _make(
         self,
         tenant: str,
         catalog: Catalog,
         manifest: Manifest,
         spec: CreateSpec,
         arrays: dict[str, Array],
-    ) -> tuple[Home, Journal]:
+    ) -> Session:
         if manifest.durability is Durability.MEMORY:
-            memory = MemoryHome(self._folder.disk, self._maker.objects, tenant)
-            with translated("making the session"):
-                return memory, build(self._maker, memory, manifest, spec, arrays)
-        disk, home = self._folder.disk, catalog.nursery(spec.session_id)
-        final = catalog.home(spec.session_id)
+            home: Home = MemoryHome(self._folder.disk, self._maker.objects, tenant)
+            return self._build(tenant, home, manifest, spec, arrays)
+        disk, nursery = self._folder.disk, catalog.nursery(spec.session_id)
+        final = catalog.home(spec.session_id).path
         try:
             with translated("making the session"):
-                remove_tree(disk, home.path)
-                disk.make_folder(home.path)
-                journal = build(self._maker, home, manifest, spec, arrays)
+                remove_tree(disk, nursery.path)
+                disk.make_folder(nursery.path)
+                session = self._build(tenant, nursery, manifest, spec, arrays)
                 try:
-                    replace_file(disk, home.path / "manifest", manifest.encode())
+                    replace_file(disk, nursery.path / "manifest", manifest.encode())
                     self._failpoints.reach("create.before_rename")
-                    disk.rename(home.path, final.path)
+                    disk.rename(nursery.path, final)
                 except BaseException:
-                    journal.close()
+                    session.close()
                     raise
         except ChainruleError:
             # What stays of it is cleared by the next try, or at the next start.
             with suppress(OSError):
-                remove_tree(disk, home.path)
+                remove_tree(disk, nursery.path)
             raise
+        nursery.path = final
         self._failpoints.reach("create.after_rename")
-        return final, journal
+        return session
 
-    def _session(self, tenant: str, manifest: Manifest, home: Home, journal: Journal) -> Session:
-        compiler, runner = self._maker.compiler, self._maker.runner
-        source = partial(self._graphs, tenant)
-        limit = self._limits.graphs_per_session
-        book = GraphBook(manifest, home, compiler, source, limit)
-        around = Surroundings(
-            tenant,
-            runner,
-            self._maker.objects,
-            self._budget,
-            self._failpoints,
-            compiler.numerics_id,
+    def _build(
+        self,
+        tenant: str,
+        home: Home,
+        manifest: Manifest,
+        spec: CreateSpec,
+        arrays: dict[str, Array],
+    ) -> Session:
+        keep_graphs(home, spec)
+        book = self._book(tenant, manifest, home)
+        for digest in manifest.graphs:
+            book.step(digest)
+        with translated("making the session"):
+            journal = build(self._maker, home, manifest, arrays)
+        return Session(manifest, book, journal, self._around(tenant))
+
+    def _book(self, tenant: str, manifest: Manifest, home: Home) -> GraphBook:
+        source, limit = partial(self._graphs, tenant), self._limits.graphs_per_session
+        return GraphBook(manifest, home, self._maker.compiler, source, limit)
+
+    def _around(self, tenant: str) -> Surroundings:
+        maker, numerics_id = self._maker, self._maker.compiler.numerics_id
+        return Surroundings(
+            tenant, maker.runner, maker.objects, self._budget, self._failpoints, numerics_id
         )
-        return Session(manifest, book, journal, around)
 
     def _catalog(self, tenant: str) -> Catalog:
         with self._lock:
@@ -307,7 +317,9 @@ class SessionRegistry:
         if manifest.durability is Durability.MEMORY:
             raise not_found()
         home = catalog.home(manifest.session_id)
-        session = self._session(tenant, manifest, home, load(self._maker, home, manifest))
+        journal = load(self._maker, home, manifest)
+        book = self._book(tenant, manifest, home)
+        session = Session(manifest, book, journal, self._around(tenant))
         if session.tombstone is not None:
             # The server ended between the record of Close and the tombstone.
             self._bury(catalog, home, session)

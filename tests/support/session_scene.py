@@ -1,0 +1,192 @@
+"""A registry over a folder, and a client of it that numbers, chains and digests its operations."""
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from chainrule.ir import canonical
+from chainrule.ir.graph import Graph
+from chainrule.ir.operations import close_digest, next_chain, step_digest
+from chainrule.ir.tensors import Array, tensor_digest
+from chainrule_server.sessions.failpoints import Failpoints
+from chainrule_server.sessions.limits import SessionLimits
+from chainrule_server.sessions.registry import SessionRegistry
+from chainrule_server.sessions.types import (
+    Caller,
+    CloseBody,
+    CreateSpec,
+    Durability,
+    Head,
+    NamedTensor,
+    NonFinitePolicy,
+    OpenSpec,
+    OpHeader,
+    OpReply,
+    OptimizerGraphs,
+    StateSpec,
+    StepBody,
+)
+from chainrule_server.storage.disk import Disk, LinuxDisk
+from chainrule_server.storage.folder import DataFolder, Owner
+from chainrule_server.storage.objects import ObjectStore
+from support.small_model import SmallEngine, init_graph, loss_graph, update_graph
+
+OWNER = Owner(os.getpid(), "2026-01-01T00:00:00", "test")
+LOSS = loss_graph()
+LOSS_DIGEST = canonical.digest(LOSS)
+
+
+def session_id(text: str) -> bytes:
+    """An id from a word."""
+    return hashlib.sha256(text.encode()).digest()[:16]
+
+
+def batch(i: int, n: int = 4) -> tuple[Array, Array]:
+    """The i-th batch of a fixed stream."""
+    random = np.random.default_rng(i)
+    return random.standard_normal((n, 3)), random.standard_normal((n, 1))
+
+
+def caller(tenant: str = "tenant", timeout_s: float = 30.0) -> Caller:
+    return Caller(tenant, time.monotonic() + timeout_s)
+
+
+def create_spec(word: str = "a", **changes: object) -> CreateSpec:
+    fields: dict[str, object] = {
+        "session_id": session_id(word),
+        "request_id": session_id(word + " create"),
+        "optimizer": OptimizerGraphs(init_graph(), update_graph()),
+        "params": (
+            NamedTensor("params/w", np.array([[0.5], [-0.25], [0.125]])),
+            NamedTensor("params/b", np.array(0.0)),
+        ),
+        "buffers": (NamedTensor("buffers/seen", np.array(0.0)),),
+        "graphs": (LOSS,),
+    }
+    return CreateSpec(**(fields | changes))  # type: ignore[arg-type]
+
+
+class Scene:
+    """A data folder with its object store and registry, as a server would make them."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        disk: Disk | None = None,
+        limits: SessionLimits | None = None,
+        failpoints: Failpoints | None = None,
+        engine: SmallEngine | None = None,
+    ) -> None:
+        self.engine = engine or SmallEngine()
+        self.registered: dict[bytes, Graph] = {}
+        self.disk = disk or LinuxDisk()
+        self.folder = DataFolder(path, self.disk, OWNER)
+        self.objects = ObjectStore(self.folder.of_tenant, self.disk, quota_bytes=1 << 30)
+        self.registry = SessionRegistry(
+            self.folder,
+            self.objects,
+            self.engine,
+            self.engine,
+            graphs=lambda tenant, digest: self.registered.get(digest),
+            limits=limits,
+            failpoints=failpoints,
+        )
+
+    def create(self, word: str = "a", tenant: str = "tenant", **changes: object) -> "Client":
+        reply = self.registry.create(caller(tenant), create_spec(word, **changes))
+        return Client(self.registry, reply.head, tenant)
+
+    def open(self, word: str = "a", **fields: object) -> "Client":
+        spec = OpenSpec(session_id(word), os.urandom(16), **fields)  # type: ignore[arg-type]
+        return Client(self.registry, self.registry.open(caller(), spec))
+
+    def end(self) -> None:
+        """As SIGKILL would leave it, but for the descriptors: no drain, no sync."""
+        self.registry.close()
+        self.folder.close()
+
+
+@dataclass
+class Client:
+    """The order of operations as a client keeps it."""
+
+    registry: SessionRegistry
+    head: Head
+    tenant: str = "tenant"
+    seq: int = field(init=False)
+    chain: bytes = field(init=False)
+    epoch: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.seq, self.chain, self.epoch = self.head.next_seq, self.head.chain, self.head.epoch
+
+    def step_call(
+        self, i: int, *, cursor: bytes = b"", graph: bytes = LOSS_DIGEST, **changes: object
+    ) -> tuple[OpHeader, StepBody]:
+        """Header and body of the next operation, on batch i; doesn't move on."""
+        x, y = batch(i)
+        body = StepBody(graph, (NamedTensor("batch/0", x), NamedTensor("batch/1", y)))
+        named = [("batch/0", tensor_digest(x)), ("batch/1", tensor_digest(y))]
+        digest = step_digest(graph, named, cursor=cursor)
+        return self._header(digest, cursor, changes), body
+
+    def close_call(self) -> tuple[OpHeader, CloseBody]:
+        return self._header(close_digest(), b"", {}), CloseBody()
+
+    def move_on(self, header: OpHeader) -> None:
+        """The operation counts: the next one follows it."""
+        self.seq, self.chain = header.seq + 1, next_chain(header.prev, header.digest)
+
+    def step(self, i: int, **fields: object) -> OpReply:
+        header, body = self.step_call(i, **fields)  # type: ignore[arg-type]
+        reply = self.registry.apply(caller(self.tenant), header, body)
+        self.move_on(header)
+        assert reply.chain == self.chain
+        return reply
+
+    def close(self) -> OpReply:
+        header, body = self.close_call()
+        reply = self.registry.apply(caller(self.tenant), header, body)
+        self.move_on(header)
+        return reply
+
+    def state(self) -> dict[str, Array]:
+        spec = StateSpec(self.head.session_id)
+        return dict(self.registry.get_state(caller(self.tenant), spec).tensors)
+
+    def _header(self, digest: bytes, cursor: bytes, changes: dict[str, object]) -> OpHeader:
+        fields: dict[str, object] = {
+            "session_id": self.head.session_id,
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "prev": self.chain,
+            "request_id": digest[:16],
+            "digest": digest,
+            "client_cursor": cursor,
+        }
+        return OpHeader(**(fields | changes))  # type: ignore[arg-type]
+
+
+def undisturbed(path: Path, n: int) -> dict[str, Array]:
+    """The state after n steps of a session that nothing happened to."""
+    scene = Scene(path)
+    client = scene.create("undisturbed")
+    for i in range(n):
+        client.step(i)
+    state = client.state()
+    scene.end()
+    return state
+
+
+def equal(a: dict[str, Array], b: dict[str, Array]) -> bool:
+    """Every bit of two states."""
+    return a.keys() == b.keys() and all(a[k].tobytes() == b[k].tobytes() for k in a)
+
+
+POLICIES = tuple(NonFinitePolicy)
+DURABILITIES = (Durability.MEMORY, Durability.PROCESS)
