@@ -20,10 +20,9 @@ def minus(a: Dim, b: Dim) -> Dim:
     return a - b
 
 
-def positive(a: Dim) -> Dim:
-    """a where it is above 0, else 0."""
-    size = a.k if isinstance(a, BatchDim) else a
-    return a if size > 0 else 0
+def sign(a: Dim) -> int:
+    """A number with the sign of a."""
+    return a.k if isinstance(a, BatchDim) else a
 
 
 def _k(dim: Dim) -> int:

@@ -27,7 +27,7 @@ from chainrule_server.engine.ops.table import (
 Partial = Callable[..., Expr]
 
 # NumPy's iterator copies operands that don't lie in C order through buffers of this many elements.
-_BUFFER_ELEMENTS = np.getbufsize()
+BUFFER_ELEMENTS = np.getbufsize()
 
 # Costs in operations an element, from throughput in cache: add 7.6, divide 2, exp 1.7, pow 0.4 G elements/s.
 DIVISION = 4
@@ -124,7 +124,7 @@ def buffer_bytes(x: Array, shape: tuple[Any, ...]) -> int:
     """The buffer for one operand of an iteration over a shape."""
     if x.size <= 1 or (x.shape == shape and x.flags.c_contiguous):
         return 0
-    return min(_BUFFER_ELEMENTS, int(np.prod(shape, dtype=object))) * x.itemsize
+    return min(BUFFER_ELEMENTS, int(np.prod(shape, dtype=object))) * x.itemsize
 
 
 def refuse_stored(arrays: Arrays) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.errors import ErrorCode, NumericError
 from chainrule.ir.attrs import AttrValue
 from chainrule.ir.expr import Expr, gather, scatter_add
-from chainrule_server.engine.ops.elementwise import refuse_stored
+from chainrule_server.engine.ops.elementwise import BUFFER_ELEMENTS, refuse_stored
 from chainrule_server.engine.ops.table import (
     Array,
     Arrays,
@@ -80,6 +80,12 @@ def _rows(index: Array, s: Sizes) -> Array:
     return block * s.d + index.reshape(s.lead, 1, s.picked)
 
 
+def _rows_bytes(s: Sizes) -> int:
+    """What `_rows` allocates: block numbers twice, the result, and the buffers of a broadcast sum."""
+    blocks, rows = s.lead * s.before, s.lead * s.before * s.picked
+    return 8 * (2 * blocks + rows + 2 * min(BUFFER_ELEMENTS, rows))
+
+
 def _bind_gather(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
     table, index = ins
     s = sizes_of(table.shape, index.shape, attrs)
@@ -113,7 +119,7 @@ def _gather_workspace(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
     copies = sum(0 if x.flags.c_contiguous else x.size * x.itemsize for x in (table, index))
     if cast(int, attrs["batch_dims"]) == 0:
         return copies
-    return copies + 8 * s.lead * s.before * (s.picked + 2)
+    return copies + _rows_bytes(s)
 
 
 def _gather_vjp(
@@ -162,8 +168,9 @@ def _scatter_workspace(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
     index, updates = inputs
     s = sizes_of(out.shape, index.shape, attrs)
     copies = sum(0 if x.flags.c_contiguous else x.size * x.itemsize for x in (index, updates))
-    rows = s.lead * s.before * (s.picked + 2)
-    return copies + 8 * (rows + s.behind + 2 * max(_CHUNK, s.behind)) + _ADD_AT
+    # places of a chunk, and the buffers of the sum that gives them
+    chunk = s.behind + 3 * max(_CHUNK, s.behind)
+    return copies + _rows_bytes(s) + 8 * chunk + _ADD_AT
 
 
 def _scatter_vjp(

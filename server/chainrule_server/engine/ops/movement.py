@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from chainrule.ir.avals import BatchDim, Dim, Shape
 from chainrule.ir.expr import Expr, apply, concat, expand, pad, reshape, slice_, transpose, zeros
-from chainrule_server.engine.ops.dims import minus, plus, positive
+from chainrule_server.engine.ops.dims import minus, plus, sign
 from chainrule_server.engine.ops.table import (
     ALL,
     Array,
@@ -200,18 +200,23 @@ def _bind_pad(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
 
 
 def _pad_vjp(ct: Expr, out: Expr, x: Expr, *, low: Dims, high: Dims, interior: Ints) -> tuple[Expr]:
-    # y[low + i step] = x[i]:  x_ct[i] = ct[low + i step], 0 where that place was cut off. So: crop what
-    # was added, give back what was cut, take every step-th.
-    ends = [minus(dim, positive(b)) for dim, b in zip(out.shape, high, strict=True)]
-    starts = [positive(a) for a in low]
-    steps = [i + 1 for i in interior]
-    cut_low = [positive(minus(0, a)) for a in low]
-    cut_high = [positive(minus(0, b)) for b in high]
-    if not any(cut_low) and not any(cut_high):
-        return (slice_(ct, starts, ends, steps),)
-    ones, none = [1] * len(steps), [0] * len(steps)
-    whole = pad(slice_(ct, starts, ends, ones), cut_low, cut_high, none)
-    return (slice_(whole, none, whole.shape, steps),)
+    # y[low + i step] = x[i]:  x_ct[i] = ct[low + i step], 0 where that place was cut off. An axis that only
+    # grew is cut back to its elements; one that was cut is padded the other way, then thinned out.
+    del x
+    cut = [sign(a) < 0 or sign(b) < 0 for a, b in zip(low, high, strict=True)]
+    whole = list(out.shape)
+    starts = [0 if c else a for c, a in zip(cut, low, strict=True)]
+    stops = [d if c else minus(d, b) for c, d, b in zip(cut, whole, high, strict=True)]
+    found = slice_(
+        ct, starts, stops, [1 if c else i + 1 for c, i in zip(cut, interior, strict=True)]
+    )
+    if not any(cut):
+        return (found,)
+    back_low = [minus(0, a) if c else 0 for c, a in zip(cut, low, strict=True)]
+    back_high = [minus(0, b) if c else 0 for c, b in zip(cut, high, strict=True)]
+    found = pad(found, back_low, back_high, [0] * len(cut))
+    steps = [i + 1 if c else 1 for c, i in zip(cut, interior, strict=True)]
+    return (slice_(found, [0] * len(cut), found.shape, steps),)
 
 
 def _pad_jvp(
