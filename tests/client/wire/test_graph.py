@@ -13,7 +13,7 @@ from chainrule.wire.graph import (
     graph_from_proto,
     graph_to_proto,
 )
-from support.graphs import article, bomb, mean_square
+from support.sample_graphs import article, bomb, mean_square
 
 
 def every_attribute() -> Graph:

@@ -12,7 +12,7 @@ from chainrule.wire.graph import debug_to_proto, graph_to_proto
 from chainrule.wire.prescan import budget_for, scan
 from chainrule.wire.records import Computation, Wish
 from chainrule.wire.tensor import tensors_to_proto
-from support.graphs import article
+from support.sample_graphs import article
 
 BUDGET = budget_for()
 
