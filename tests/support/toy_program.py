@@ -68,8 +68,9 @@ class Layout:
 class ToyProgram:
     """`rows` a microshard; `trap` is what happens at its first microshard, `at` which one it is.
 
-    Traps: die (always, or once with a `marker` path), hang, fail, bug, grab (bytes), wait (paths `begun` and
-    `go` of FIFOs), modules (a path for the names of loaded modules), state (copy read buffer + 1 to write).
+    Traps: die (always, or once with a `marker` path), hang, fail, bug, grab (bytes), wait (paths `begun`
+    and `go` of FIFOs), modules (a path for the names of loaded modules), state (write buffer = read buffer
+    + 1), scribble (on the read buffer).
     """
 
     rows: int = 3
@@ -163,6 +164,8 @@ class LoadedToy:
             case "state":
                 read, write = (np.frombuffer(regions[number], np.uint8) for number in (1, 2))
                 write[:] = read + 1
+            case "scribble":
+                np.frombuffer(regions[1], np.uint8)[:] = 1
 
 
 def array(board: memoryview, slot: Slot) -> NDArray[Any]:
