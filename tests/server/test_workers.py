@@ -3,6 +3,8 @@
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -200,8 +202,33 @@ def test_workers_killed_inside_steps_change_no_bit(coordinator: Coordinator, poo
     assert hits >= 10
 
 
-def test_a_worker_holds_no_grpc_with_the_real_engine(coordinator: Coordinator, pool: Pool) -> None:
-    coordinator.run(program(), N, feeds(), deadline=deadline())
-    for pid in worker_pids(pool):
-        with open(f"/proc/{pid}/maps") as maps:
-            assert "grpc" not in maps.read()
+def test_what_is_dropped_is_unmapped_though_programs_were_bound_to_it(
+    coordinator: Coordinator, pool: Pool
+) -> None:
+    kept = program()
+
+    def once() -> None:
+        other = Coordinator(pool)
+        for n in (N, 3000, 9000):
+            other.run(kept, n, feeds(n), deadline=deadline())
+        other.close()
+        train(coordinator, 3)
+        coordinator.run(kept, N, feeds(), deadline=deadline())
+
+    def held() -> list[int]:
+        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in worker_pids(pool)]
+
+    for _ in range(2):
+        once()
+    before = held()
+    for _ in range(5):
+        once()
+    assert held() == before
+
+
+def test_the_spawner_imports_nothing_that_a_worker_must_not_hold() -> None:
+    source = "import chainrule_server.workers.spawner, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert "numpy" in loaded
+    assert not loaded & {"grpc", "google", "multiprocessing", "structlog"}

@@ -137,6 +137,9 @@ class LoadedToy:
         mean, total = (array(regions[0], slots[name]) for name in ("mean", "total"))
         mean[...] = total / np.float32(n)
 
+    def forget(self, region: memoryview) -> None:
+        """Nothing of it is kept."""
+
     def _spring(self, regions: dict[int, memoryview]) -> None:
         match self._trap["kind"]:
             case "die":

@@ -74,6 +74,14 @@ class LoadedProgram:
         self._feed(part, instance, n, 0, n, regions, whole=True)
         instance.run()
 
+    def forget(self, region: memoryview) -> None:
+        """Let go of what is bound to this memory, so that it can be unmapped."""
+        address = np.frombuffer(region, np.uint8).ctypes.data
+        for key in tuple(self._instances):
+            addresses = next(part for part in key if isinstance(part, tuple))
+            if any(address == at for _, at in addresses):
+                del self._instances[key]
+
     def _shard(self, stage: int, n: int, rows: int, regions: Regions, leaf: Array) -> Instance:
         """The instance for microshards of this many rows, its partial outputs lying in `leaf`."""
         key = (stage, n, rows, _addresses(regions), leaf.ctypes.data)

@@ -42,11 +42,13 @@ def set_bounds(*, grant_bytes: int | None, max_files: int, oom_score_adj: int) -
     Args:
         grant_bytes: private memory it may take beyond what it holds now, None for no bound.
             RLIMIT_DATA: shared mappings don't count, and NumPy raises MemoryError.
-        max_files: open fds.
+        max_files: open fds; the system's own bound stands where it is lower.
         oom_score_adj: 0 to 1000, how much rather than others the kernel shall end it.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = max_files if hard == resource.RLIM_INFINITY else min(max_files, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write(str(oom_score_adj))
     if grant_bytes is not None:

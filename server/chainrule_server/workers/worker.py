@@ -64,11 +64,18 @@ class _Worker:
                 self._map(frame, fds)
                 return self._run(frame)
             case framing.Drop(id):
-                self._programs.pop(id, None)
-                self._mapped.pop(id, None)
+                self._drop(id)
                 return None
             case _:
                 raise ServerFault(f"worker protocol: unexpected {frame}", code=ErrorCode.INTERNAL)
+
+    def _drop(self, id: int) -> None:
+        self._programs.pop(id, None)
+        view = self._mapped.pop(id, None)
+        if view is not None:
+            # A program bound to this memory would keep it, however many boards come and go.
+            for program in self._programs.values():
+                program.forget(view)
 
     def _map(self, run: framing.Run, fds: Sequence[int]) -> None:
         coming = iter(fds)
@@ -99,6 +106,7 @@ class _Worker:
         if program is None:
             data = bytes(self._mapped[run.program.id])
             program = self._programs[run.program.id] = self._load(data, self._page.bump)
+            del self._mapped[run.program.id]  # loaded; a mapping holds an fd
         board = self._mapped[run.board.id]
         regions = {BOARD: board}
         for number, mapping in ((STATE_READ, run.state_read), (STATE_WRITE, run.state_write)):
