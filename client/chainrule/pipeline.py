@@ -65,7 +65,7 @@ class Operation(Generic[T]):
         chain: C_n once it is applied.
         call: the row of the table.
         data: the encoded request.
-        decode: the answer's bytes to the caller's value.
+        decode: the answer's bytes and C_n to the caller's value.
         recover: mends what a refusal says is missing, and tells whether it did; the bytes stay.
         timeout_s: of the first attempt; later ones get twice the last, up to the server's cap.
         answer: what the caller waits for.
@@ -76,7 +76,7 @@ class Operation(Generic[T]):
     chain: bytes
     call: Call[Any, Any]
     data: bytes
-    decode: Callable[[bytes], T]
+    decode: Callable[[bytes, bytes], T]
     recover: Callable[[ChainruleError], bool]
     timeout_s: float
     answer: Pending[T] = field(default_factory=Pending)
@@ -114,17 +114,17 @@ class Pipeline:
         self._threads = 0
 
     @property
-    def last_seq(self) -> int:
-        """The number of the last operation sent; 0 before the first."""
+    def under_way(self) -> int:
+        """How many operations are unanswered."""
         with self._state:
-            return self._seq - 1
+            return len(self._under_way)
 
     def submit(
         self,
         call: Call[Any, Any],
         digest: bytes,
         encode: Callable[[Header], bytes],
-        decode: Callable[[bytes], T],
+        decode: Callable[[bytes, bytes], T],
         *,
         recover: Callable[[ChainruleError], bool],
         cursor: bytes = b"",
@@ -136,7 +136,7 @@ class Pipeline:
             call: the row of the table.
             digest: of the operation.
             encode: makes the request's bytes, given the header.
-            decode: makes the caller's value of the answer's bytes.
+            decode: makes the caller's value of the answer's bytes and of C_n.
             recover: see `Operation`.
             cursor: opaque bytes that the server keeps with the operation.
             timeout_s: of the first attempt; None takes the table's.
@@ -199,7 +199,7 @@ class Pipeline:
         while True:
             operation = self._work.get()
             try:
-                value = operation.decode(self._send(operation))
+                value = operation.decode(self._send(operation), operation.chain)
             except ChainruleError as error:
                 self._refused(operation, error)
             except BaseException as error:
@@ -238,24 +238,32 @@ class Pipeline:
             operation.answer.set_result(value)
 
     def _refused(self, operation: Operation[Any], error: ChainruleError) -> None:
-        losers = []
+        losers: list[Operation[Any]] = []
         with self._state:
             self._under_way.remove(operation)
             if operation.doomed is None:
-                if error.code in _ENDS or error.code is ErrorCode.CANCELLED:
+                if error.code in _ENDS or error.applied is Applied.UNKNOWN:
                     self._end = error
-                # A refused operation takes no number; those sent after it go with it.
-                self._seq, self._chain = operation.header.seq, operation.header.prev
-                for later in self._under_way:
-                    if later.header.seq > operation.header.seq and later.doomed is None:
-                        later.doomed = error
-                        losers.append(later)
+                if error.applied is not Applied.YES:
+                    losers = self._roll_back(operation, error)
             self._state.notify_all()
         if not operation.answer.done():
             operation.answer.set_exception(error)
         for later in losers:
             if not later.answer.done():
                 later.answer.set_exception(_predecessor(operation, error))
+
+    def _roll_back(self, operation: Operation[Any], error: ChainruleError) -> list[Operation[Any]]:
+        """A refused operation takes no number; those sent after it go with it."""
+        self._seq, self._chain = operation.header.seq, operation.header.prev
+        losers = [
+            later
+            for later in self._under_way
+            if later.header.seq > operation.header.seq and later.doomed is None
+        ]
+        for later in losers:
+            later.doomed = error
+        return losers
 
     def wait(self, answer: Pending[T], timeout_s: float | None) -> T:
         """The answer, if it comes in time.
