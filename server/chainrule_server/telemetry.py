@@ -16,12 +16,12 @@ import structlog
 LEVELS = ("debug", "info", "warning", "error")
 
 
-def configure(level: str, stream: TextIO = sys.stderr) -> None:
+def configure(level: str, stream: TextIO | None = None) -> None:
     """Set up the log of this process.
 
     Args:
         level: one of LEVELS; events below it are left out.
-        stream: where the lines go.
+        stream: where the lines go; None: stderr.
     """
     structlog.configure(
         processors=[
@@ -32,7 +32,7 @@ def configure(level: str, stream: TextIO = sys.stderr) -> None:
             structlog.processors.JSONRenderer(sort_keys=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
 

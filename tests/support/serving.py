@@ -1,5 +1,6 @@
 """A real server in this process, on a free port of loopback, and calls to it with nothing in between."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from google.protobuf.message import Message
 from chainrule.calls import Call
 from chainrule.errors import ChainruleError
 from chainrule.wire.errors import TRAILER, error_from_bytes
+from chainrule_server import telemetry
 from chainrule_server.app import App
 from chainrule_server.config import Settings
 
@@ -95,6 +97,7 @@ def settings_for(folder: Path, **options: object) -> Settings:
 
 @contextmanager
 def serving(folder: Path, **options: object) -> Iterator[Scene]:
-    """A server for the length of the block."""
+    """A server for the length of the block; its log would only hide what a test prints."""
+    telemetry.configure("error", sys.__stderr__)
     with App(settings_for(folder, **options)) as app, grpc.insecure_channel(app.address) as channel:
         yield Scene(app, channel)

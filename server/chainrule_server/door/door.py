@@ -28,7 +28,7 @@ from chainrule.errors import (
     Unavailable,
 )
 from chainrule.ir.limits import Limits
-from chainrule.wire.prescan import Work, budget_for, scan
+from chainrule.wire.prescan import budget_for, scan
 from chainrule_server.door.budget import ByteBudget
 from chainrule_server.door.queue import FairQueue
 from chainrule_server.door.request import Arrival, Request
@@ -71,7 +71,6 @@ class Door:
         self.arriving = ByteBudget(bounds.nbytes // 4, patience_s=2.0, clock=clock)
         self.running = ByteBudget(bounds.nbytes - bounds.nbytes // 4, clock=clock)
         self.queue = FairQueue(bounds.slots, clock=clock)
-        self.last_work = Work()
         self._tokens = tokens
         self._clock = clock
         self._budget = budget_for(bounds.graph)
@@ -109,7 +108,7 @@ class Door:
             self._operation() if call.resend is Resend.UNTIL_ANSWERED else nullcontext(),
             self.arriving.reserve(len(arrival.data), deadline, lambda: arrival.cancel.is_set),
         ):
-            self.last_work = scan(arrival.data, call.request, self._budget)
+            scan(arrival.data, call.request, self._budget)
             body = parse(call, arrival.data)
             yield Request(body, tenant, deadline, arrival.cancel, arrival.request_id)
 

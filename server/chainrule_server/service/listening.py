@@ -29,7 +29,6 @@ def make_server(threads: int) -> grpc.Server:
             ("grpc.max_receive_message_length", MESSAGE_BYTES + 64 * KIB),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_metadata_size", 16 * KIB),
-            ("grpc.max_concurrent_streams", threads),
             ("grpc.keepalive_time_ms", 20_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
