@@ -1,5 +1,6 @@
 """One worker process as the supervisor holds it: its socket, its pidfd, its shared page."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -116,6 +117,10 @@ class Link:
     def close(self) -> None:
         """The process is gone."""
         self.sock.close()
+        # Its parent reaps it, the spawner; where that died first and this process is a container's
+        # init, the orphan is ours to reap.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
         os.close(self.pidfd)
         self._region.close()
 
