@@ -1,7 +1,7 @@
 """Random numbers inside traced code, the same for any number of workers and any cut of the batch.
 
-Each draw has a stream number in call order, so two equal draws differ. Each element has a counter: the number
-of its example in the whole batch times the padded words of an example, plus its place in the example. The bits
+Each draw has a stream number in call order, so two equal draws differ. Each element has a counter: the
+number of its example in the whole batch times the padded words of an example, plus its place there. The bits
 are Philox of (key, stream, counter); the key comes from the seed and the step. Outside of traced code the
 numbers are NumPy's, for trying a model out; they are others than the server's.
 """
@@ -35,13 +35,13 @@ def bits(shape: Sequence[int] = ()) -> Any:
     return emit("RandomBits", key, _counter(dims), stream=tape.next_stream())
 
 
-def _counter(dims: tuple[int, ...]) -> Tracer:
+def _counter(dims: tuple[int, ...]) -> Any:
     """example * padded words + offset, int64 of shape dims."""
     if not dims:
         return as_tracer(0, DType.INT64)
     words = prod(dims[1:])
     padded = -(-words // _BLOCK) * _BLOCK
-    total = _iota(dims, 0, padded)
+    total: Any = _iota(dims, 0, padded)
     stride = words
     for axis in range(1, len(dims)):
         stride //= max(dims[axis], 1)

@@ -150,5 +150,5 @@ def diag(v: Any, k: int = 0) -> Any:
     if x.ndim == 2:
         return diagonal(x, k)
     n = x.size + abs(k)
-    wide = np.pad(x, (max(k, 0), max(-k, 0)))  # type: ignore[call-overload]
+    wide = np.pad(x, (max(k, 0), max(-k, 0)))
     return np.where(np.eye(n, k=k, dtype=bool), wide, 0)

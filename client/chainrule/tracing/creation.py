@@ -24,7 +24,7 @@ def full_like(
     del order, subok
     kind = as_tracer(a).aval.dtype if dtype is None else dtype_of(dtype)
     size = np.shape(a) if shape is None else shape
-    return np.broadcast_to(as_tracer(fill_value, kind), size)  # type: ignore[call-overload]
+    return np.broadcast_to(as_tracer(fill_value, kind), size)
 
 
 @implements(np.zeros_like, np.empty_like)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.tracing.contraction import diagonal, matmul
-from chainrule.tracing.movement import moveaxis, reshape_to, transpose
+from chainrule.tracing.movement import expand_to, moveaxis, reshape_to, transpose
 from chainrule.tracing.operands import as_tracer
+from chainrule.tracing.reductions import sum_
 from chainrule.tracing.refusals import refuse
 from chainrule.tracing.registry import implements
 from chainrule.tracing.tracer import Tracer
@@ -78,8 +79,7 @@ def _sum_out(value: Tracer, term: str, keep: set[str]) -> tuple[Tracer, str]:
     axes = tuple(i for i, c in enumerate(term) if c not in keep)
     if not axes:
         return value, term
-    summed: Tracer = np.sum(value, axis=axes)  # type: ignore[call-overload]
-    return summed, "".join(c for c in term if c in keep)
+    return sum_(value, axes), "".join(c for c in term if c in keep)
 
 
 def _contract(a: Tracer, s: str, b: Tracer, t: str, later: set[str]) -> tuple[Tracer, str]:
@@ -119,8 +119,7 @@ def _ordered(value: Tracer, term: str, order: list[str]) -> Tracer:
 
 def _widen(value: Tracer, term: str, sizes: dict[str, int], shared: list[str]) -> Tracer:
     shape = [sizes[c] if c in shared else d for c, d in zip(term, value.shape, strict=True)]
-    wide: Tracer = np.broadcast_to(value, shape)  # type: ignore[call-overload]
-    return wide
+    return expand_to(value, shape)
 
 
 @implements(np.cross)

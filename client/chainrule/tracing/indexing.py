@@ -8,7 +8,16 @@ import numpy as np
 
 from chainrule.ir.avals import DType
 from chainrule.ir.rules import axis_of
-from chainrule.tracing.movement import flip, ravel, reshape_to, slice_axis, transpose
+from chainrule.tracing.elementwise import where
+from chainrule.tracing.movement import (
+    expand_to,
+    flip,
+    moveaxis,
+    ravel,
+    reshape_to,
+    slice_axis,
+    transpose,
+)
 from chainrule.tracing.operands import as_tracer, emit, is_tracing, weakly
 from chainrule.tracing.refusals import refuse
 from chainrule.tracing.registry import FUNCTIONS, implements
@@ -122,8 +131,7 @@ def _wrap(item: Index, length: int, axis: int) -> Index:
     if op in ("ArgMax", "Iota"):
         return item
     index = as_tracer(item, DType.INT64)
-    wrapped: Tracer = np.where(index < 0, index + length, index)  # type: ignore[call-overload]
-    return wrapped
+    return where(index < 0, index + length, index)
 
 
 def _slice(x: Tracer, axis: int, item: slice) -> Tracer:
@@ -208,13 +216,13 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     if axis is None:
         x, axis = ravel(x), 0
     i = axis_of(axis, x.ndim)
-    table, picked = np.moveaxis(x, i, -1), np.moveaxis(index, i, -1)  # type: ignore[type-var]
+    table, picked = moveaxis(x, i, -1), moveaxis(index, i, -1)
     lead = np.broadcast_shapes(table.shape[:-1], picked.shape[:-1])
-    table = np.broadcast_to(table, (*lead, table.shape[-1]))
-    picked = np.broadcast_to(picked, (*lead, picked.shape[-1]))
-    wrapped = as_tracer(_wrap(picked, table.shape[-1], i), DType.INT64)  # type: ignore[arg-type]
-    out = emit("Gather", as_tracer(table), wrapped, axis=x.ndim - 1, batch_dims=x.ndim - 1)
-    return np.moveaxis(weakly(out, x.weak), -1, i)  # type: ignore[type-var]
+    table = expand_to(table, (*lead, table.shape[-1]))
+    picked = expand_to(picked, (*lead, picked.shape[-1]))
+    wrapped = as_tracer(_wrap(picked, table.shape[-1], i), DType.INT64)
+    out = emit("Gather", table, wrapped, axis=x.ndim - 1, batch_dims=x.ndim - 1)
+    return moveaxis(weakly(out, x.weak), -1, i)
 
 
 @implements(np.diff)

@@ -9,7 +9,7 @@ from chainrule.ir.avals import DType
 from chainrule.ir.rules import axes_of
 from chainrule.tracing.elementwise import absolute, number, real, truth
 from chainrule.tracing.elementwise import where as choose
-from chainrule.tracing.movement import ints, ravel, reshape_to, slice_axis
+from chainrule.tracing.movement import concatenate, expand_to, ints, ravel, reshape_to, slice_axis
 from chainrule.tracing.operands import as_tracer, emit, weakly
 from chainrule.tracing.promotion import dtype_of
 from chainrule.tracing.refusals import refuse
@@ -97,7 +97,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: Any = Fa
             raise refuse("weights of another shape than the array", "broadcast them first")
         i = axes_of(ints(axis), x.ndim)[0]
         w = reshape_to(w, [d if j == i else 1 for j, d in enumerate(x.shape)])
-        w = np.broadcast_to(w, x.shape)  # type: ignore[call-overload]
+        w = expand_to(w, x.shape)
     return sum_(x * w, axis, keepdims=keepdims) / sum_(w, axis, keepdims=keepdims)
 
 
@@ -247,7 +247,7 @@ def prod(
             half = length // 2
             pairs = slice_axis(x, i, 0, half) * slice_axis(x, i, half, 2 * half)
             rest = [slice_axis(x, i, 2 * half, length)] if length % 2 else []
-            x = np.concatenate([pairs, *rest], axis=i) if rest else pairs
+            x = concatenate([pairs, *rest], i) if rest else pairs
     if _keep(keepdims):
         return x
     return reshape_to(x, [d for i, d in enumerate(x.shape) if i not in axes])
