@@ -47,8 +47,8 @@ from chainrule.wire.tensor import (
     tensors_to_proto,
 )
 
-ARRAYS = [
-    np.float64(1.5).reshape(()),
+ARRAYS: list[Array] = [
+    np.array(1.5),
     np.arange(6, dtype=np.float32).reshape(2, 3),
     np.arange(6, dtype=np.int64).reshape(2, 3).T,
     np.array([True, False]),

@@ -51,10 +51,19 @@ class Scene:
         timeout_s: float = TIMEOUT_S,
     ) -> Reply:
         """The reply to a message that is fine."""
-        data = self.channel.unary_unary(call.path)(
-            message.SerializeToString(), timeout=timeout_s, metadata=metadata
-        )
+        data = self.send(call.path, message.SerializeToString(), metadata, timeout_s)
         return call.decode_reply(data)
+
+    def send(
+        self,
+        path: str,
+        data: bytes,
+        metadata: tuple[tuple[str, str], ...] = (),
+        timeout_s: float = TIMEOUT_S,
+    ) -> bytes:
+        """Raw bytes to a method and back."""
+        method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(path)
+        return method(data, timeout=timeout_s, metadata=metadata)
 
     def refusal(
         self,
@@ -66,7 +75,7 @@ class Scene:
         """What a call that isn't fine gets; AssertionError where it is answered."""
         data = message if isinstance(message, bytes) else message.SerializeToString()
         try:
-            self.channel.unary_unary(call.path)(data, timeout=timeout_s, metadata=metadata)
+            self.send(call.path, data, metadata, timeout_s)
         except grpc.RpcError as failure:
             return refusal_of(failure)
         raise AssertionError(f"{call.method} was answered")
@@ -74,8 +83,7 @@ class Scene:
 
 def refusal_of(failure: grpc.RpcError) -> Refusal:
     """The facts of a failed call."""
-    trailers = dict(failure.trailing_metadata() or ())
-    found = trailers.get(TRAILER)
+    found = next((d.value for d in failure.trailing_metadata() or () if d.key == TRAILER), None)
     error = error_from_bytes(found) if isinstance(found, bytes) else None
     return Refusal(failure.code(), failure.details() or "", error)
 

@@ -47,6 +47,12 @@ class FairQueue:
         self._pending_s = 0.0
         self._flops_per_s = flops_per_s
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait now."""
+        with self._changed:
+            return len(self._turns)
+
     def predict_s(self, flops: float) -> float:
         """Seconds that so many operations take here, by what was seen."""
         return flops / self._flops_per_s + 1e-3
@@ -119,7 +125,8 @@ class FairQueue:
     def _admit(self, deadline: float) -> None:
         wait_s = self._pending_s / self._slots if not self._free else 0.0
         left_s = deadline - self._clock()
-        if len(self._turns) >= self._length or wait_s > left_s:
+        is_full = not self._free and len(self._turns) >= self._length
+        if is_full or wait_s > left_s:
             raise Overloaded(
                 f"{len(self._turns)} calls wait, about {wait_s:.1f} s of work;"
                 f" this one has {max(left_s, 0):.1f} s",

@@ -157,10 +157,10 @@ def test_cut_and_mutated_requests_pass_or_are_refused_and_never_crash() -> None:
     rng = random.Random("prescan")
     samples = [data[:n] for n in range(len(data))]
     for _ in range(3_000):
-        sample = bytearray(data)
+        mutant = bytearray(data)
         for _ in range(rng.randint(1, 4)):
-            sample[rng.randrange(len(sample))] = rng.randrange(256)
-        samples.append(bytes(sample))
+            mutant[rng.randrange(len(mutant))] = rng.randrange(256)
+        samples.append(bytes(mutant))
     samples += [rng.randbytes(rng.randint(1, 200)) for _ in range(3_000)]
     for sample in samples:
         try:
