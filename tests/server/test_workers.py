@@ -155,6 +155,7 @@ def train(coordinator: Coordinator, steps: int, workers: set[int] | None = None)
         return hashlib.sha256(file.view[last : last + BUFFER]).hexdigest()
 
 
+@pytest.mark.slow
 def test_fifty_steps_of_a_session_give_one_hash_for_1_2_3_and_5_workers() -> None:
     found = set()
     for n_workers in (1, 2, 3, 5):

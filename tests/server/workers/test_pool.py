@@ -188,5 +188,5 @@ def test_a_pool_that_never_started_closes() -> None:
 def test_a_spawner_that_does_not_start_is_reported_and_leaves_nothing() -> None:
     before = open_fds()
     with pytest.raises(ChainruleError, match="not ready within"):
-        Pool(1, command=("/bin/false",)).start(timeout_s=0.5)
+        Pool(1, command=("/bin/false",)).start(timeout_s=0.2)
     assert open_fds() == before
