@@ -14,6 +14,7 @@ from chainrule_server.engine import autodiff
 from chainrule_server.engine.autodiff import Flat
 from chainrule_server.engine.executor import evaluate
 from chainrule_server.engine.ops import OPS
+from chainrule_server.engine.passes.dce import eliminate
 from chainrule_server.engine.plan import plan_function
 from support.op_row import Draw, Row, Sample
 from support.references import mean_of_largest
@@ -152,7 +153,7 @@ def only(flat: Flat, outputs: Sequence[int]) -> Flat:
     picked = tuple(f.outputs[k] for k in outputs)
     names = tuple(f"y{k}" for k in range(len(picked)))
     kept = type(f)(f.name, f.ops, f.inputs, f.attrs, f.avals, picked, names)
-    return Flat(kept, flat.debug)
+    return Flat(*eliminate(kept, flat.debug))
 
 
 def oracle_first(
@@ -224,3 +225,13 @@ def _mpmath(
 
             out[at] = float(mpmath.diff(line, (0,) * order, (1,) * order))
     return out
+
+
+def flops(flat: Flat) -> int:
+    """Counted work of a function with plain shapes."""
+    f = flat.function
+    return sum(
+        OPS[op].cost(tuple(f.avals[i] for i in inputs), aval, dict(attrs))
+        for _, op, inputs, attrs, aval in f
+        if op != "Input"
+    )

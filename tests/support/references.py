@@ -25,7 +25,8 @@ def pad(x: Array, *, low: Ints, high: Ints, interior: Ints) -> Array:
 
 def slice_(x: Array, *, starts: Ints, stops: Ints, steps: Ints) -> Array:
     """x[start:stop:step]."""
-    box = tuple(slice(a, b, c) for a, b, c in zip(starts, stops, steps, strict=True))
+    bounds = zip(starts, stops, steps, strict=True)
+    box: tuple[slice, ...] = tuple(slice(a, b, c) for a, b, c in bounds)
     return np.asarray(x[box])
 
 
@@ -53,7 +54,9 @@ def scatter_add(index: Array, updates: Array, *, axis: int, batch_dims: int, siz
     out = np.zeros(shape, updates.dtype)
     lead = (slice(None),) * axis
     for at in np.ndindex(*index.shape):
-        out[(*lead, index[at])] += updates[(*lead, *at)]
+        row: Any = (*lead, index[at])
+        update: Any = (*lead, *at)
+        out[row] += updates[update]
     return out
 
 

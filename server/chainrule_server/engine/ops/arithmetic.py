@@ -24,14 +24,9 @@ from chainrule_server.engine.ops.table import (
 )
 
 
-def _smaller_loses(v: Expr, mine: Expr, other: Expr) -> Expr:
-    # max(x, y):  x_ct = ct where x > y, ct / 2 where x = y, 0 where x < y
-    return where(less(mine, other), v.like(0), where(equal(mine, other), v * 0.5, v))
-
-
-def _larger_loses(v: Expr, mine: Expr, other: Expr) -> Expr:
-    # min(x, y):  x_ct = ct where x < y, ct / 2 where x = y, 0 where x > y
-    return where(less(other, mine), v.like(0), where(equal(mine, other), v * 0.5, v))
+def _unless(loses: Expr, v: Expr, x: Expr, y: Expr) -> Expr:
+    """v for the winner of x and y, half of it in a tie (a node that both sides share), else 0."""
+    return where(loses, v.like(0), where(equal(x, y), v * 0.5, v))
 
 
 def _checked(kernel: np.ufunc) -> Bind:
@@ -94,18 +89,20 @@ ARITHMETIC = (
         linear=((0,),),
         cost=DIVISION,
     ),
+    # y = max(a, b):  a_ct = ct where a > b, ct / 2 where a = b, 0 where a < b; b_ct likewise
     elementwise(
         "Max",
         np.maximum,
-        lambda v, out, x, y: _smaller_loses(v, x, y),
-        lambda v, out, x, y: _smaller_loses(v, y, x),
+        lambda v, out, a, b: _unless(less(a, b), v, a, b),
+        lambda v, out, a, b: _unless(less(b, a), v, a, b),
         cost=2,
     ),
+    # y = min(a, b):  a_ct = ct where a < b, ct / 2 where a = b, 0 where a > b; b_ct likewise
     elementwise(
         "Min",
         np.minimum,
-        lambda v, out, x, y: _larger_loses(v, x, y),
-        lambda v, out, x, y: _larger_loses(v, y, x),
+        lambda v, out, a, b: _unless(less(b, a), v, a, b),
+        lambda v, out, a, b: _unless(less(a, b), v, a, b),
         cost=2,
     ),
     # y = floor(x):  y' = 0 between integers, where it exists

@@ -126,7 +126,7 @@ COMPARISON = (
         _bind_where,
         _where_vjp,
         _where_jvp,
-        per_element(3),
+        per_element(),
         _where_workspace,
         linear=((1, 2),),
         # b is read again after out was written

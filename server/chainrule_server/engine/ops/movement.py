@@ -1,8 +1,9 @@
 """Ops that compute nothing: elements stay where they are (views) or move to another place."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
+from types import EllipsisType
 from typing import cast
 
 import numpy as np
@@ -58,6 +59,11 @@ def strides_after_reshape(shape: Ints, strides: Ints, new: Ints) -> Ints | None:
             out[axis] = step
             step *= new[axis]
     return tuple(out)
+
+
+def _box(slices: Iterable[slice]) -> tuple[slice | EllipsisType, ...]:
+    """An index that gives a view. The ellipsis keeps a 0-d array one: x[()] is a scalar, a copy."""
+    return (*slices, ...)
 
 
 def _view_reshape(x: Array, attrs: AttrMap, shape: Ints) -> Array | None:
@@ -125,7 +131,7 @@ def _view_slice(x: Array, attrs: AttrMap, shape: Ints) -> Array:
         cast(Ints, attrs["steps"]),
         strict=True,
     )
-    return x[tuple(slice(*b) for b in bounds)]
+    return x[_box(slice(a, b, c) for a, b, c in bounds)]
 
 
 def _slice_vjp(
@@ -152,7 +158,9 @@ def _slice_jvp(
 
 def _view_flip(x: Array, attrs: AttrMap, shape: Ints) -> Array:
     del shape
-    return np.flip(x, cast(Ints, attrs["axes"]))
+    axes = [axis % x.ndim for axis in cast(Ints, attrs["axes"])]
+    back, keep = slice(None, None, -1), slice(None)
+    return x[_box(back if axis in axes else keep for axis in range(x.ndim))]
 
 
 def _flip_vjp(ct: Expr, out: Expr, x: Expr, *, axes: Ints) -> tuple[Expr]:
@@ -188,7 +196,7 @@ def _bind_pad(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
             if last > first
             else slice(0, 0)
         )
-    part, place = x[tuple(source)], out[tuple(target)]
+    part, place = x[_box(source)], out[_box(target)]
     if part.size == out.size:
         return partial(np.copyto, out, part.reshape(out.shape) if part.size == 0 else part)
 
