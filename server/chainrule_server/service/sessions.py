@@ -13,9 +13,12 @@ from chainrule_server.door.request import Body, Request
 from chainrule_server.service import messages
 from chainrule_server.service.results import Outbox
 from chainrule_server.sessions import types
+from chainrule_server.sessions.types import METHOD_OF
 from chainrule_server.storage.objects import ObjectStore
+from chainrule_server.telemetry import logger
 
 _PAGE, _MAX_PAGE = 100, 1_000
+_LOG = logger("sessions")
 
 
 class Sessions(Protocol):
@@ -182,6 +185,17 @@ class SessionServicer:
 
     def _apply(self, request: Request[Body], header: pb.OpHeader, body: types.Body) -> pb.OpReply:
         reply = self._sessions.apply(_caller(request), messages.header_from_proto(header), body)
+        _LOG.info(
+            "commit",
+            session=header.session_id.hex(),
+            operation=METHOD_OF[type(body)].name,
+            seq=reply.seq,
+            step=reply.step,
+            epoch=reply.epoch,
+            chain=reply.chain.hex()[:16],
+            replayed=reply.replayed,
+            request_id=request.request_id,
+        )
         return messages.reply_to_proto(reply, self._numerics, Outbox(self._store, request.tenant))
 
     def _graph(self, tenant: str, ref: pb.GraphRef, field: str) -> Graph:
