@@ -27,6 +27,7 @@ Bind = Callable[[Arrays, Array, AttrMap], Thunk]
 View = Callable[[Array, AttrMap, tuple[int, ...]], Array | None]
 Vjp = Callable[..., tuple[Expr | None, ...]]
 Jvp = Callable[..., Expr | None]
+Batching = Callable[..., Expr]
 Measure = Callable[[tuple[Aval, ...], Aval, AttrMap], int]
 Footprint = Callable[[Arrays, Array, AttrMap], int]
 
@@ -66,6 +67,8 @@ class Op:
         view: (input, attrs, shape) -> a view of input 0, for ops that move nothing; it reads no element, so
             a `phantom` does. None where these strides allow no view: then the plan gives the value a buffer
             and runs `bind` (only Reshape).
+        batching: (size, batched, *inputs, **attrs) -> the output with a new leading axis of length `size`.
+            Inputs whose entry in `batched` is True have that axis in front, the others have none. Vmap uses it.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Op:
     linear: tuple[tuple[int, ...], ...] = ()
     inplace: tuple[int, ...] = ()
     view: View | None = None
+    batching: Batching | None = None
 
 
 def phantom(aval: Aval) -> Array:
