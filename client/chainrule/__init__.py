@@ -68,8 +68,16 @@ if TYPE_CHECKING:
     from chainrule.session import Session as Session
     from chainrule.tracing import Graph as Graph
     from chainrule.tracing import Spec as Spec
+    from chainrule.tracing import asarray as asarray
+    from chainrule.tracing import grad as grad
+    from chainrule.tracing import hvp as hvp
+    from chainrule.tracing import jvp as jvp
+    from chainrule.tracing import linearize as linearize
     from chainrule.tracing import spec as spec
+    from chainrule.tracing import stop_gradient as stop_gradient
     from chainrule.tracing import trace as trace
+    from chainrule.tracing import value_and_grad as value_and_grad
+    from chainrule.tracing import vjp as vjp
     from chainrule.version import __version__ as __version__
 
 _HOMES = {
@@ -88,7 +96,9 @@ _HOMES = {
     "history": "Epoch History",
     "results": "Estimate Evaluation Result ServerInfo StepResult",
     "session": "Session",
-    "tracing": "Graph Spec spec trace",
+    "tracing": (
+        "Graph Spec asarray grad hvp jvp linearize spec stop_gradient trace value_and_grad vjp"
+    ),
     "version": "__version__",
 }
 _HOME = {name: f"chainrule.{home}" for home, names in _HOMES.items() for name in names.split()}
@@ -146,14 +156,22 @@ __all__ = [
     "Unsupported",
     "__version__",
     "aio",
+    "asarray",
     "connect",
+    "grad",
+    "hvp",
+    "jvp",
+    "linearize",
     "losses",
     "nn",
     "optim",
     "random",
     "schedules",
     "spec",
+    "stop_gradient",
     "trace",
+    "value_and_grad",
+    "vjp",
 ]
 
 
