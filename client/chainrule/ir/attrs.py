@@ -13,6 +13,9 @@ Attrs = tuple[tuple[str, AttrValue], ...]
 
 REQUIRED: Any = object()
 
+# Attributes of kind `function`: indices of earlier functions of the graph.
+FUNCTION_ATTRS = ("function", "otherwise")
+
 
 @dataclass(frozen=True, slots=True)
 class AttrSpec:
@@ -94,3 +97,17 @@ def complete(op: str, specs: tuple[AttrSpec, ...], given: Mapping[str, AttrValue
             )
         out.append((spec.name, value))
     return tuple(sorted(out))
+
+
+def callees(attrs: Attrs) -> tuple[int, ...]:
+    """The functions that a node names."""
+    return tuple(v for k, v in attrs if k in FUNCTION_ATTRS and isinstance(v, int))
+
+
+def renumbered(attrs: Attrs, number: Mapping[int, int]) -> Attrs:
+    """The attributes with functions under other indices."""
+    if not callees(attrs):
+        return attrs
+    return tuple(
+        (k, number[v] if k in FUNCTION_ATTRS and isinstance(v, int) else v) for k, v in attrs
+    )

@@ -29,6 +29,7 @@ class Builder:
 
     def __init__(self, functions: tuple[Function, ...] = ()) -> None:
         self.functions = functions
+        self._defined: dict[Function, int] = {}
         self.line = ""
         self.label = ""
         self._ops: list[str] = []
@@ -38,6 +39,15 @@ class Builder:
         self._labels: list[str] = []
         self._lines: list[str] = []
         self._known: dict[tuple[str, tuple[int, ...], Attrs], tuple[int, ...]] = {}
+
+    def define(self, function: Function) -> int:
+        """The index under which structure nodes may name a function; equal functions get one."""
+        if not self._defined:
+            self._defined = {known: i for i, known in enumerate(self.functions)}
+        if function not in self._defined:
+            self._defined[function] = len(self.functions)
+            self.functions = (*self.functions, function)
+        return self._defined[function]
 
     def __len__(self) -> int:
         return len(self._ops)
@@ -57,6 +67,10 @@ class Builder:
     def attrs(self, value: int) -> Attrs:
         """The attributes of a value's row."""
         return self._attrs[value]
+
+    def outputs_of(self, value: int) -> tuple[int, ...]:
+        """All outputs of a value's node."""
+        return self._known.get((self._ops[value], self._inputs[value], self._attrs[value]), (value,))
 
     def input(self, name: str, aval: Aval) -> int:
         """A new input; all inputs come before the first node."""

@@ -18,9 +18,11 @@ Functions that `main` doesn't reach are left out and the rest renumbered in orde
 
 import hashlib
 import struct
+from collections.abc import Mapping
+from dataclasses import replace
 
 from chainrule.errors import ErrorCode, InvalidGraph
-from chainrule.ir.attrs import Attrs, AttrValue
+from chainrule.ir.attrs import Attrs, AttrValue, callees, renumbered
 from chainrule.ir.avals import Aval, BatchDim, Dim, DType
 from chainrule.ir.graph import Function, Graph
 
@@ -46,36 +48,20 @@ def normalise(graph: Graph) -> Graph:
             stack.append((index, True))
             stack.extend((i, False) for i in reversed(_callees(graph.functions[index])))
     number = {old: new for new, old in enumerate(order)}
-    functions = tuple(_renumber(graph.functions[i], number) for i in order)
+    functions = tuple(renumber(graph.functions[i], number) for i in order)
     debug = tuple(graph.debug_of(i) for i in order) if graph.debug else ()
     return Graph(functions, debug)
 
 
 def _callees(function: Function) -> list[int]:
-    found = []
-    for attrs in function.attrs:
-        for name, value in attrs:
-            if name == "function" and isinstance(value, int):
-                found.append(value)
-    return found
+    return [i for attrs in function.attrs for i in callees(attrs)]
 
 
-def _renumber(function: Function, number: dict[int, int]) -> Function:
+def renumber(function: Function, number: Mapping[int, int]) -> Function:
+    """The function with the functions that it names under other indices."""
     if all(number[i] == i for i in _callees(function)):
         return function
-    attrs = tuple(
-        tuple((k, number[v] if k == "function" and isinstance(v, int) else v) for k, v in row)
-        for row in function.attrs
-    )
-    return Function(
-        function.name,
-        function.ops,
-        function.inputs,
-        attrs,
-        function.avals,
-        function.outputs,
-        function.output_names,
-    )
+    return replace(function, attrs=tuple(renumbered(row, number) for row in function.attrs))
 
 
 def encode(graph: Graph) -> bytes:

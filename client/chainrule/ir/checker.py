@@ -5,7 +5,7 @@ failure names function, row, label and source line, and shows the lines around i
 """
 
 from chainrule.errors import ChainruleError, ErrorCode, InvalidGraph, LimitExceeded
-from chainrule.ir.attrs import AttrSpec, complete
+from chainrule.ir.attrs import AttrSpec, callees, complete
 from chainrule.ir.avals import Aval, DType, check_shape
 from chainrule.ir.functions import FUNCTIONS
 from chainrule.ir.graph import Function, Graph
@@ -96,9 +96,7 @@ def _check_function(graph: Graph, index: int, function: Function, depth: list[in
             error.line = debug.line(row)
             error.facts.setdefault("around", around(function, row, debug))
             raise
-        for name, value in function.attrs[row]:
-            if name == "function" and isinstance(value, int):
-                deepest = max(deepest, depth[value])
+        deepest = max((deepest, *(depth[i] for i in callees(function.attrs[row]))))
     _check_ends(function)
     return deepest + 1
 

@@ -102,11 +102,43 @@ _CONTRACTION = (
     _op("ScatterAdd", 2, rules.scatter_add, *_GATHER, AttrSpec("size", "dims")),
 )
 
+_POSITIONS = (AttrSpec("wrt", "ints"), AttrSpec("outs", "ints"))
+_OTHERWISE = AttrSpec("otherwise", "function", low=0)
+_CONSTS = AttrSpec("n_consts", "int", 0, low=0)
+
 _STRUCTURE = (
     _op("StopGradient", 1, rules.first_input),
+    _op("Barrier", None, rules.first_input, AttrSpec("token", "int", 0, low=0)),
     _op("Call", None, rules.no_rule, _FUNCTION),
-    _op("Vjp", None, rules.no_rule, _FUNCTION, AttrSpec("wrt", "ints"), AttrSpec("outs", "ints")),
-    _op("Jvp", None, rules.no_rule, _FUNCTION, AttrSpec("wrt", "ints"), AttrSpec("outs", "ints")),
+    _op("Vjp", None, rules.no_rule, _FUNCTION, *_POSITIONS),
+    _op("Jvp", None, rules.no_rule, _FUNCTION, *_POSITIONS),
+    _op("Checkpoint", None, rules.no_rule, _FUNCTION),
+    _op("CustomVjp", None, rules.no_rule, _FUNCTION, _OTHERWISE),
+    _op("Cond", None, rules.no_rule, _FUNCTION, _OTHERWISE),
+    _op(
+        "Scan",
+        None,
+        rules.no_rule,
+        _FUNCTION,
+        _CONSTS,
+        AttrSpec("n_carry", "int", 0, low=0),
+        AttrSpec("length", "int", low=0, high=1_000_000),
+        AttrSpec("reverse", "bool", False),
+        AttrSpec("until", "bool", False),
+        AttrSpec("limit", "bool", False),
+    ),
+    _op(
+        "FixedPoint",
+        None,
+        rules.no_rule,
+        _FUNCTION,
+        _CONSTS,
+        AttrSpec("max_iter", "int", low=1, high=1_000_000),
+        AttrSpec("tol", "float", low=0.0),
+        AttrSpec("adjoint_max_iter", "int", low=1, high=1_000_000),
+        AttrSpec("adjoint_tol", "float", low=0.0),
+        AttrSpec("per_example", "bool", False),
+    ),
 )
 
 PRIMITIVES: dict[str, Signature] = {

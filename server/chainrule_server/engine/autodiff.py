@@ -8,29 +8,36 @@ to any order. Un-broadcasting and the accumulation of cotangents are here and no
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from chainrule.ir.avals import Aval
 from chainrule.ir.builder import Builder
 from chainrule.ir.expr import Expr, expand, reduce_sum, reshape, zeros
-from chainrule.ir.graph import Debug, Function
+from chainrule.ir.graph import Function
+from chainrule_server.engine.flat import Copier, Flat, finish
+from chainrule_server.engine.loops.rule import Derive, Node
+from chainrule_server.engine.loops.table import RULES
 from chainrule_server.engine.ops import OPS
 from chainrule_server.engine.ops.table import NoDerivative
-from chainrule_server.engine.passes.dce import eliminate
 
 
-class Flat(NamedTuple):
-    """A function of primitives, with its labels and source lines."""
+class Replay(NamedTuple):
+    """A function copied into a builder, ready to be gone through backwards.
 
-    function: Function
-    debug: Debug
+    Attributes:
+        rows: where each row is now.
+        inside: what a structure node's rule keeps for the way back, by row.
+    """
+
+    rows: list[int]
+    inside: dict[int, object]
 
 
 def vjp(flat: Flat, wrt: Sequence[int], outs: Sequence[int]) -> Flat:
     """The function's values, then its cotangents.
 
     Args:
-        flat: primitives only.
+        flat: primitives and structure with rules of its own.
         wrt: input positions to get a cotangent for.
         outs: output positions that have one; the others' are zero.
 
@@ -41,21 +48,23 @@ def vjp(flat: Flat, wrt: Sequence[int], outs: Sequence[int]) -> Flat:
     f = flat.function
     b, rows = _begin(flat, [f.out_avals[i] for i in outs], "ct")
     seeds = rows[f.n_inputs :]
-    rows = replay(flat, b, rows[: f.n_inputs])
+    active = active_rows(f, wrt)
+    again = replay(flat, b, rows[: f.n_inputs], active)
     cts: dict[int, Expr] = {}
     for k, seed in zip(outs, seeds, strict=True):
         row, ct = f.outputs[k], Expr(b, seed)
         cts[row] = cts[row] + ct if row in cts else ct  # one row may leave twice
-    pull_back(flat, b, rows, active_rows(f, wrt), cts)
+    pull_back(flat, b, again, active, cts)
     found = [cts[i].id if i in cts else zeros(b, f.avals[i]).id for i in wrt]
-    outputs = [rows[i] for i in f.outputs]
-    return _end(b, f, outputs, found, [f"ct/{f.input_names[i]}" for i in wrt])
+    outputs = [again.rows[i] for i in f.outputs]
+    names = [*f.output_names, *(f"ct/{f.input_names[i]}" for i in wrt)]
+    return finish(b, [*outputs, *found], names, f.name)
 
 
 def pull_back(
     flat: Flat,
     b: Builder,
-    rows: Sequence[int],
+    again: Replay,
     active: set[int],
     cts: dict[int, Expr],
     on_node: Callable[[int, Expr, Sequence[Expr | None]], None] | None = None,
@@ -65,37 +74,74 @@ def pull_back(
     Args:
         flat: the function.
         b: the builder to emit into.
-        rows: where the function's rows are in the builder.
+        again: the function in the builder.
         active: rows that a cotangent is wanted for.
         cts: cotangents of outputs by row of the function; those of all active rows afterwards.
         on_node: told of each row, its cotangent and what it sends to each operand.
     """
     f = flat.function
+    items = _items(f)
     for row in range(len(f) - 1, f.n_inputs - 1, -1):
-        ct = cts.get(row)
-        node = f.node(row)
-        rule = OPS[node.op].vjp
-        if ct is None or row not in active or isinstance(rule, NoDerivative):
+        op = f.ops[row]
+        if op == "Item" or row not in active:
+            continue
+        outputs = (row, *items.get(row, ()))
+        given = [cts.get(i) for i in outputs]
+        if all(ct is None for ct in given):
             continue
         b.label, b.line = flat.debug.label(row) or "", flat.debug.line(row) or ""
-        operands = [Expr(b, rows[i]) for i in node.inputs]
-        sent = rule(ct, Expr(b, rows[row]), *operands, **dict(node.attrs))
+        sent = _send(flat, b, again, active, row, outputs, given)
+        if sent is None:
+            continue
         summed = [
             unbroadcast(x_ct, f.avals[i]) if x_ct is not None and i in active else None
-            for i, x_ct in zip(node.inputs, sent, strict=True)
+            for i, x_ct in zip(f.inputs[row], sent, strict=True)
         ]
-        for i, x_ct in zip(node.inputs, summed, strict=True):
+        for i, x_ct in zip(f.inputs[row], summed, strict=True):
             if x_ct is not None:
                 cts[i] = cts[i] + x_ct if i in cts else x_ct
-        if on_node is not None:
-            on_node(row, ct, summed)
+        if on_node is not None and given[0] is not None:
+            on_node(row, given[0], summed)
+
+
+def _send(
+    flat: Flat,
+    b: Builder,
+    again: Replay,
+    active: set[int],
+    row: int,
+    outputs: tuple[int, ...],
+    given: list[Expr | None],
+) -> Sequence[Expr | None] | None:
+    """What a node sends to its operands; None where it has no derivative."""
+    node = flat.function.node(row)
+    operands = tuple(Expr(b, again.rows[i]) for i in node.inputs)
+    attrs = dict(node.attrs)
+    if node.op in RULES:
+        described = Node(attrs, flat, operands, tuple(i in active for i in node.inputs))
+        rows, inside = cast(tuple[tuple[int, ...], object], again.inside[row])
+        cts: list[Expr | None] = [None] * len(rows)
+        for i, ct in zip(outputs, given, strict=True):
+            cts[_index(flat.function, i)] = ct
+        return RULES[node.op].vjp(b, described, rows, inside, cts, _DERIVE)
+    rule = OPS[node.op].vjp
+    if isinstance(rule, NoDerivative):
+        return None
+    every = b.outputs_of(again.rows[row])
+    if len(every) > 1:
+        all_cts: list[Expr | None] = [None] * len(every)
+        for i, ct in zip(outputs, given, strict=True):
+            all_cts[_index(flat.function, i)] = ct
+        outs = tuple(Expr(b, i) for i in every)
+        return cast(Sequence[Expr | None], rule(tuple(all_cts), outs, *operands, **attrs))
+    return rule(given[0], Expr(b, again.rows[row]), *operands, **attrs)
 
 
 def jvp(flat: Flat, wrt: Sequence[int], outs: Sequence[int]) -> Flat:
     """The function's values, then its tangents.
 
     Args:
-        flat: primitives only.
+        flat: primitives and structure with rules of its own.
         wrt: input positions that have a tangent; the others' are zero.
         outs: output positions to get one for.
 
@@ -105,26 +151,69 @@ def jvp(flat: Flat, wrt: Sequence[int], outs: Sequence[int]) -> Flat:
     """
     f = flat.function
     b, rows = _begin(flat, [f.in_avals[i] for i in wrt], "t")
-    tangents = {i: Expr(b, rows[f.n_inputs + k]) for k, i in enumerate(wrt)}
-    rows = replay(flat, b, rows[: f.n_inputs])
-    for node in f:
-        if node.op == "Input" or not any(i in tangents for i in node.inputs):
+    tangents: dict[int, Expr] = {i: Expr(b, rows[f.n_inputs + k]) for k, i in enumerate(wrt)}
+    rows = rows[: f.n_inputs]
+    copier, items = Copier(b, flat), _items(f)
+    for row in range(f.n_inputs, len(f)):
+        node = f.node(row)
+        if node.op == "Item":
+            rows.append(copier.copy(row, rows))
             continue
-        rule = OPS[node.op].jvp
-        if isinstance(rule, NoDerivative) or not node.aval.dtype.is_float:
-            continue
-        b.label, b.line = flat.debug.label(node.id) or "", flat.debug.line(node.id) or ""
-        operands = [Expr(b, rows[i]) for i in node.inputs]
         given = tuple(tangents.get(i) for i in node.inputs)
-        t = rule(given, Expr(b, rows[node.id]), *operands, **dict(node.attrs))
-        if t is not None:
-            tangents[node.id] = expand(t, node.aval.shape)
-    found = [
+        moves = any(t is not None for t in given)
+        b.label, b.line = flat.debug.label(row) or "", flat.debug.line(row) or ""
+        if node.op in RULES and moves:
+            operands = tuple(Expr(b, rows[i]) for i in node.inputs)
+            described = Node(
+                dict(node.attrs), flat, operands, tuple(t is not None for t in given)
+            )
+            outputs, found = RULES[node.op].jvp(b, described, given, _DERIVE)
+            rows.append(copier.replace(row, outputs))
+            for i in (row, *items.get(row, ())):
+                t = found[_index(f, i)]
+                if t is not None:
+                    tangents[i] = t
+            continue
+        rows.append(copier.copy(row, rows))
+        if moves:
+            _push(b, flat, rows, row, (row, *items.get(row, ())), given, tangents)
+    found_rows = [
         tangents[i].id if i in tangents else zeros(b, f.avals[i]).id
         for i in (f.outputs[k] for k in outs)
     ]
-    outputs = [rows[i] for i in f.outputs]
-    return _end(b, f, outputs, found, [f"t/{f.output_names[k]}" for k in outs])
+    outputs_now = [rows[i] for i in f.outputs]
+    names = [*f.output_names, *(f"t/{f.output_names[k]}" for k in outs)]
+    return finish(b, [*outputs_now, *found_rows], names, f.name)
+
+
+def _push(
+    b: Builder,
+    flat: Flat,
+    rows: Sequence[int],
+    row: int,
+    outputs: tuple[int, ...],
+    given: tuple[Expr | None, ...],
+    tangents: dict[int, Expr],
+) -> None:
+    """The tangents of a primitive's outputs."""
+    node = flat.function.node(row)
+    rule = OPS[node.op].jvp
+    if isinstance(rule, NoDerivative):
+        return
+    operands = [Expr(b, rows[i]) for i in node.inputs]
+    attrs = dict(node.attrs)
+    every = b.outputs_of(rows[row])
+    if len(every) > 1:
+        outs = tuple(Expr(b, i) for i in every)
+        found = cast(Sequence[Expr | None], rule(given, outs, *operands, **attrs))
+        for i in outputs:
+            t = found[_index(flat.function, i)]
+            if t is not None:
+                tangents[i] = t
+    elif node.aval.dtype.is_float:
+        t = rule(given, Expr(b, rows[row]), *operands, **attrs)
+        if t is not None:
+            tangents[row] = expand(t, node.aval.shape)
 
 
 def unbroadcast(ct: Expr, aval: Aval) -> Expr:
@@ -144,6 +233,52 @@ def unbroadcast(ct: Expr, aval: Aval) -> Expr:
     return expand(reshape(summed, kept), aval.shape)
 
 
+def replay(
+    flat: Flat, b: Builder, inputs: Sequence[int], active: set[int] | None = None
+) -> Replay:
+    """Copy the nodes of a function into a builder; active structure nodes so that their rule can go back."""
+    f = flat.function
+    rows, inside = list(inputs), {}
+    copier = Copier(b, flat)
+    for row in range(f.n_inputs, len(f)):
+        if f.ops[row] in RULES and active is not None and row in active:
+            b.label, b.line = flat.debug.label(row) or "", flat.debug.line(row) or ""
+            operands = tuple(Expr(b, rows[i]) for i in f.inputs[row])
+            node = Node(
+                dict(f.attrs[row]), flat, operands, tuple(i in active for i in f.inputs[row])
+            )
+            outputs, kept = RULES[f.ops[row]].forward(b, node, _DERIVE)
+            inside[row] = (outputs, kept)
+            rows.append(copier.replace(row, outputs))
+        else:
+            rows.append(copier.copy(row, rows))
+    return Replay(rows, inside)
+
+
+def active_rows(f: Function, wrt: Sequence[int]) -> set[int]:
+    """Rows through which a derivative with respect to `wrt` flows."""
+    active, items = set(wrt), _items(f)
+    for row in range(f.n_inputs, len(f)):
+        flows = f.avals[row].dtype.is_float or any(f.avals[i].dtype.is_float for i in items.get(row, ()))
+        if flows and any(i in active for i in f.inputs[row]):
+            active.add(row)
+    return active
+
+
+def _items(f: Function) -> dict[int, tuple[int, ...]]:
+    """The Item rows of each node that has several outputs."""
+    found: dict[int, tuple[int, ...]] = {}
+    for row, op in enumerate(f.ops):
+        if op == "Item":
+            found[f.inputs[row][0]] = (*found.get(f.inputs[row][0], ()), row)
+    return found
+
+
+def _index(f: Function, row: int) -> int:
+    """Which output of its node a row is."""
+    return cast(int, f.attrs[row][0][1]) if f.ops[row] == "Item" else 0
+
+
 def _begin(flat: Flat, seeds: Sequence[Aval], kind: str) -> tuple[Builder, list[int]]:
     """A builder whose inputs are those of the function, then the seeds."""
     b = Builder()
@@ -155,27 +290,11 @@ def _begin(flat: Flat, seeds: Sequence[Aval], kind: str) -> tuple[Builder, list[
     return b, rows
 
 
-def replay(flat: Flat, b: Builder, inputs: Sequence[int]) -> list[int]:
-    """Copy the nodes of a function into a builder."""
-    rows = list(inputs)
-    f = flat.function
-    for row in range(f.n_inputs, len(f)):
-        b.label, b.line = flat.debug.label(row) or "", flat.debug.line(row) or ""
-        rows.append(b.add(f.ops[row], *(rows[i] for i in f.inputs[row]), **dict(f.attrs[row])))
-    return rows
+class _Derivatives:
+    """This module, as rules see it."""
+
+    vjp = staticmethod(vjp)
+    jvp = staticmethod(jvp)
 
 
-def active_rows(f: Function, wrt: Sequence[int]) -> set[int]:
-    """Rows through which a derivative with respect to `wrt` flows."""
-    active = set(wrt)
-    for row in range(f.n_inputs, len(f)):
-        if f.avals[row].dtype.is_float and any(i in active for i in f.inputs[row]):
-            active.add(row)
-    return active
-
-
-def _end(
-    b: Builder, f: Function, values: Sequence[int], found: Sequence[int], names: Sequence[str]
-) -> Flat:
-    out = b.finish([*values, *found], [*f.output_names, *names], f.name)
-    return Flat(*eliminate(out, b.debug()))
+_DERIVE: Derive = cast(Derive, _Derivatives)

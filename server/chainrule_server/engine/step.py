@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from chainrule.errors import ErrorCode, InvalidGraph, ShapeMismatch
+from chainrule.ir.attrs import callees
 from chainrule.ir.avals import DType
 from chainrule.ir.builder import Builder
+from chainrule.ir.canonical import renumber
 from chainrule.ir.expr import Expr, apply, reduce_sum, sqrt
 from chainrule.ir.expr import cast as cast_to
 from chainrule.ir.graph import Function, Graph
@@ -154,16 +156,5 @@ def _report(
 
 
 def _shifted(function: Function, by: int) -> Function:
-    attrs = tuple(
-        tuple((k, v + by if k == "function" and isinstance(v, int) else v) for k, v in row)
-        for row in function.attrs
-    )
-    return Function(
-        function.name,
-        function.ops,
-        function.inputs,
-        attrs,
-        function.avals,
-        function.outputs,
-        function.output_names,
-    )
+    number = {i: i + by for row in function.attrs for i in callees(row)}
+    return renumber(function, number)

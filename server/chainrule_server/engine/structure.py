@@ -1,4 +1,4 @@
-"""From a graph with structure to one flat function of primitives.
+"""From a graph with structure to one flat function of primitives and loops.
 
 Call is inlined. Vjp and Jvp are taken on the body as a function of its own, then inlined: never with respect
 to nodes of the outer function, which gives right first derivatives and wrong second ones. Library functions
@@ -8,18 +8,16 @@ are expanded. Since functions name earlier functions only, one pass in order is 
 from collections.abc import Sequence
 from typing import cast
 
-from chainrule.errors import ErrorCode, LimitExceeded
+from chainrule.ir.attrs import callees
 from chainrule.ir.builder import Builder
 from chainrule.ir.functions import FUNCTIONS
 from chainrule.ir.graph import Debug, Function, Graph
-from chainrule_server.engine.autodiff import Flat, jvp, vjp
-from chainrule_server.engine.passes.dce import eliminate
-
-MAX_FLAT_NODES = 400_000
+from chainrule_server.engine.autodiff import jvp, vjp
+from chainrule_server.engine.flat import Flat, define, finish, inline
 
 
 def flatten(graph: Graph) -> Flat:
-    """`main` with everything inlined.
+    """`main` with calls, derivatives and library functions in place; loops stay, their bodies flat too.
 
     Raises:
         LimitExceeded: nested calls multiply to more than MAX_FLAT_NODES rows.
@@ -39,7 +37,7 @@ def _reachable(graph: Graph) -> set[int]:
     for index in range(len(graph.functions) - 1, -1, -1):
         if index in needed:
             for attrs in graph.functions[index].attrs:
-                needed |= {cast(int, v) for k, v in attrs if k == "function"}
+                needed.update(callees(attrs))
     return needed
 
 
@@ -62,34 +60,15 @@ def _flatten(function: Function, debug: Debug, flats: Sequence[Flat]) -> Flat:
             body = flats[cast(int, attrs["function"])]
             if node.op != "Call":
                 derive = vjp if node.op == "Vjp" else jvp
-                wrt, outs = (
-                    cast(tuple[int, ...], attrs["wrt"]),
-                    cast(tuple[int, ...], attrs["outs"]),
-                )
+                wrt, outs = cast(tuple[int, ...], attrs["wrt"]), cast(tuple[int, ...], attrs["outs"])
                 body = derive(body, wrt, outs)
             outputs[node.id] = inline(b, body, inputs, line)
         elif node.op in FUNCTIONS:
             outputs[node.id] = FUNCTIONS[node.op].expand(b, inputs, attrs)
         else:
-            outputs[node.id] = (b.add(node.op, *inputs, **attrs),)
+            for name in ("function", "otherwise"):
+                if name in attrs:
+                    attrs[name] = define(b, flats[cast(int, attrs[name])])
+            outputs[node.id] = b.add_multi(node.op, *inputs, **attrs)
         rows.append(outputs[node.id][0])
-    flat = b.finish([rows[i] for i in function.outputs], function.output_names, function.name)
-    return Flat(*eliminate(flat, b.debug()))
-
-
-def inline(b: Builder, body: Flat, inputs: Sequence[int], line: str = "") -> tuple[int, ...]:
-    """Copy a flat function's nodes into a builder; gives the rows of its outputs."""
-    f = body.function
-    if len(b) + len(f) > MAX_FLAT_NODES:
-        raise LimitExceeded(
-            f"inlined functions come to more than {MAX_FLAT_NODES} nodes",
-            code=ErrorCode.TOO_MANY_NODES,
-            cure="nest fewer calls and derivatives",
-            limit=MAX_FLAT_NODES,
-            value=len(b) + len(f),
-        )
-    rows = list(inputs)
-    for row in range(f.n_inputs, len(f)):
-        b.label, b.line = body.debug.label(row) or "", body.debug.line(row) or line
-        rows.append(b.add(f.ops[row], *(rows[i] for i in f.inputs[row]), **dict(f.attrs[row])))
-    return tuple(rows[i] for i in f.outputs)
+    return finish(b, [rows[i] for i in function.outputs], function.output_names, function.name)

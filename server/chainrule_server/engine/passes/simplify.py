@@ -12,12 +12,11 @@
 x + 0 is kept (-0 + 0 is +0), and x * 0 (NaN stays NaN).
 """
 
-from chainrule.ir.attrs import AttrValue
+from chainrule.ir.attrs import AttrValue, callees
 from chainrule.ir.avals import Aval, BatchDim
 from chainrule.ir.builder import Builder
-from chainrule.ir.graph import Debug, Function
 from chainrule.ir.rules import broadcast
-from chainrule_server.engine.passes.dce import eliminate
+from chainrule_server.engine.flat import Copier, Flat, finish
 
 _ELEMENTWISE = (
     "Add",
@@ -36,20 +35,24 @@ _ELEMENTWISE = (
 _FILLED_MOVES = ("Reshape", "Transpose", "Expand", "Slice", "Flip")
 
 
-def simplify(function: Function, debug: Debug) -> tuple[Function, Debug]:
-    """The function with the rewrites above, dead rows left out."""
+def simplify(flat: Flat) -> Flat:
+    """The function with the rewrites above, dead rows left out; bodies as they are."""
+    f = flat.function
     b = Builder()
+    copier = Copier(b, flat)
     rows: list[int] = []
-    for node in function:
-        b.label, b.line = debug.label(node.id) or "", debug.line(node.id) or ""
+    several = {f.inputs[row][0] for row, op in enumerate(f.ops) if op == "Item"}
+    for node in f:
+        b.label, b.line = flat.debug.label(node.id) or "", flat.debug.line(node.id) or ""
         attrs = dict(node.attrs)
         if node.op == "Input":
             rows.append(b.input(str(attrs["name"]), node.aval))
+        elif node.op == "Item" or callees(node.attrs) or node.id in several:
+            rows.append(copier.copy(node.id, rows))
         else:
             operands = [rows[i] for i in node.inputs]
             rows.append(_rewrite(b, node.op, operands, attrs, node.aval))
-    out = b.finish([rows[i] for i in function.outputs], function.output_names, function.name)
-    return eliminate(out, b.debug())
+    return finish(b, [rows[i] for i in f.outputs], f.output_names, f.name)
 
 
 def _rewrite(
