@@ -148,11 +148,13 @@ def reverse(flat: Flat, wrt: Sequence[int]) -> Flat:
 
 
 def only(flat: Flat, outputs: Sequence[int]) -> Flat:
-    """The function with some of its outputs, under names that a further derivative won't repeat."""
+    """The function with some of its outputs, renamed so that a further derivative repeats no name."""
     f = flat.function
     picked = tuple(f.outputs[k] for k in outputs)
     names = tuple(f"y{k}" for k in range(len(picked)))
-    kept = type(f)(f.name, f.ops, f.inputs, f.attrs, f.avals, picked, names)
+    n = f.n_inputs
+    attrs = (*((("name", f"x{k}"),) for k in range(n)), *f.attrs[n:])
+    kept = type(f)(f.name, f.ops, f.inputs, attrs, f.avals, picked, names)
     return Flat(*eliminate(kept, flat.debug))
 
 
