@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import namedtuple
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_small_captures_are_constants_and_filled_ones_one_element() -> None:
     graph = trace(lambda x: (x * small, filled * 1.0 * x.sum()), numbers(8, 16))
     assert not graph.captures
     data = [dict(n.attrs)["data"] for n in graph.graph.main if n.op == "Constant"]
-    assert sorted(map(len, data)) == [8, 8 * 16 * 8]
+    assert sorted(len(d) for d in data if isinstance(d, bytes)) == [8, 8 * 16 * 8]
 
 
 def test_captures_above_1_kib_are_inputs_bound_by_digest() -> None:
@@ -157,7 +158,7 @@ def test_the_digest_does_not_depend_on_lines_and_names() -> None:
         name, w, x, h = names.split()
         space: dict[str, Any] = {"np": np}
         code = compile(lead + source.format(name=name, w=w, x=x, h=h), f"{name}.py", "exec")
-        type(shared)(code, space)()
+        FunctionType(code, space)()
         digests.add(trace(space[name], X.T, X).digest)
     digests.add(trace(shared, X.T, X).digest)
     assert len(digests) == 1
