@@ -24,7 +24,7 @@ KEY = "$key"
 CAPTURE = "capture/"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Graph:
     """A function as data: what `cr.trace` gives, and what goes wherever a function goes.
 
