@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
+from golden.make_messages import FOLDER, MESSAGES
+
 ROOT = Path(__file__).resolve().parents[1]
 PROTOS = ROOT / "protos"
 NAMES = sorted(p.stem for p in PROTOS.glob("chainrule/proto/v1/*.proto"))
@@ -64,3 +66,12 @@ def test_generated_code_was_made_by_the_old_generator() -> None:
     for name in NAMES:
         text = (ROOT / f"client/chainrule/proto/v1/{name}_pb2.py").read_text()
         assert "# Protobuf Python Version: 5.29." in text
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_bytes_of_the_first_release_mean_what_they_meant(name: str) -> None:
+    """Fields may be added; none may move, change its type or lose its meaning within version 1."""
+    data = (FOLDER / f"{name}.binpb").read_bytes()
+    message = MESSAGES[name]()
+    assert type(message).FromString(data) == message
+    assert message.SerializeToString(deterministic=True) == data

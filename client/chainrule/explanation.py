@@ -82,7 +82,9 @@ class Explanation:
 
     def to_svg(self) -> str:
         """The graph as a picture: boxes with value and cotangent, edges with local derivatives."""
-        place = _places(self.nodes)
+        # A constant that no derivative flows to would stand beside the picture, tied to nothing.
+        nodes = tuple(n for n in self.nodes if n.op != "Constant")
+        place = _places(nodes)
         columns = 1 + max((x for x, _ in place.values()), default=0)
         rows = 1 + max((y for _, y in place.values()), default=0)
         width, height = columns * _WIDTH, rows * _ROW + 20
@@ -92,9 +94,13 @@ class Explanation:
             "<defs><marker id='a' viewBox='0 0 8 8' refX='8' refY='4' markerWidth='7' "
             "markerHeight='7' orient='auto'><path d='M0 0 8 4 0 8z' fill='#666'/></marker></defs>",
         ]
-        for node in self.nodes:
-            parts += [_svg_edge(place[e.input], place[node.node], e) for e in node.edges]
-        parts += [_svg_node(place[node.node], node) for node in self.nodes]
+        for node in nodes:
+            parts += [
+                _svg_edge(place[e.input], place[node.node], e)
+                for e in node.edges
+                if e.input in place
+            ]
+        parts += [_svg_node(place[node.node], node) for node in nodes]
         return "\n".join([*parts, "</svg>"])
 
     def to_html(self) -> str:

@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     tls_cert: Path | None = Field(None, description="PEM file with the certificate chain")
     tls_key: Path | None = Field(None, description="PEM file with the private key")
     token_file: Path | None = Field(
-        None, description="file with lines NAME:SHA256HEX, made by --make-token NAME"
+        None, description="file with lines NAME:SHA256HEX (docs/operations.md, Tokens)"
     )
     token_fd: int | None = Field(
         None, ge=3, description="open file descriptor with the one token of a private server"

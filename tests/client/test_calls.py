@@ -1,3 +1,5 @@
+"""The table of calls against the protos, and the bounds that it holds."""
+
 import pytest
 from google.protobuf.message import Message
 

@@ -47,8 +47,9 @@ def volume(engine: docker.DockerClient) -> Iterator[Volume]:
 
 
 @pytest.fixture
-def start(engine: docker.DockerClient, image: Image) -> Iterator[Start]:
-    """Starts hardened containers of the image; removes them after the test."""
+def start(engine: docker.DockerClient, image: Image, volume: Volume) -> Iterator[Start]:
+    """Starts hardened containers of the image; removes them after the test, before the volume."""
+    del volume
     started: list[Container] = []
 
     def run(*command: str, volume: Volume | None = None) -> Container:

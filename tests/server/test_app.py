@@ -1,3 +1,5 @@
+"""A whole server: start, refusal, drain, end."""
+
 import os
 import secrets
 import shutil

@@ -1,3 +1,5 @@
+"""Options, variables, and what a wrong one says."""
+
 from pathlib import Path
 
 import pytest

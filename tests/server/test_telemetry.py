@@ -1,3 +1,5 @@
+"""The log, request ids, counters."""
+
 import io
 import json
 

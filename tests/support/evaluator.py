@@ -142,7 +142,7 @@ def _iota(attrs: Attrs) -> Array:
 def _random_bits(attrs: Attrs, key: Array, counter: Array) -> Array:
     """Not Philox, but a function of key, stream and counter alone."""
     mixed = counter.astype(np.uint64) + np.uint64(attrs["stream"]) * np.uint64(0x9E3779B97F4A7C15)
-    mixed = mixed + key[0].astype(np.uint64) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = mixed + (key[0].astype(np.uint64) << np.uint64(32)) + key[1]
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     words: Array = (mixed >> np.uint64(32)).astype(np.uint32)

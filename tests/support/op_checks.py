@@ -141,6 +141,11 @@ def second(flat: Flat, wrt: Sequence[int]) -> Flat:
     return only(autodiff.jvp(first(flat, wrt), wrt, (0,)), [1])
 
 
+def third(flat: Flat, wrt: Sequence[int]) -> Flat:
+    """(x, t, s, r) -> the third derivative of y in directions t, s and r."""
+    return only(autodiff.jvp(second(flat, wrt), wrt, (0,)), [1])
+
+
 def reverse(flat: Flat, wrt: Sequence[int]) -> Flat:
     """(x, ct) -> x_ct."""
     made = autodiff.vjp(flat, wrt, (0,))
@@ -148,11 +153,13 @@ def reverse(flat: Flat, wrt: Sequence[int]) -> Flat:
 
 
 def only(flat: Flat, outputs: Sequence[int]) -> Flat:
-    """The function with some of its outputs, under names that a further derivative won't repeat."""
+    """The function with some of its outputs, renamed so that a further derivative repeats no name."""
     f = flat.function
     picked = tuple(f.outputs[k] for k in outputs)
     names = tuple(f"y{k}" for k in range(len(picked)))
-    kept = type(f)(f.name, f.ops, f.inputs, f.attrs, f.avals, picked, names)
+    n = f.n_inputs
+    attrs = (*((("name", f"x{k}"),) for k in range(n)), *f.attrs[n:])
+    kept = type(f)(f.name, f.ops, f.inputs, attrs, f.avals, picked, names)
     return Flat(*eliminate(kept, flat.debug))
 
 
@@ -184,6 +191,15 @@ def oracle_second(
         there = _complex_step(row, attrs, ahead, t)
         return (there - _complex_step(row, attrs, behind, t)) / 2
     return _mpmath(row, attrs, arrays, [t, s])
+
+
+def oracle_third(
+    row: Row, attrs: dict[str, AttrValue], arrays: Sequence[Array], t: Sequence[Array]
+) -> Array:
+    """The third derivative, three times in direction t: zero but for what mpmath differentiates."""
+    if row.oracle != "mpmath":
+        return np.zeros(np.shape(row.value(*arrays, **attrs)))
+    return _mpmath(row, attrs, arrays, [t, t, t])
 
 
 def _complex_step(

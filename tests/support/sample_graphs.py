@@ -38,3 +38,15 @@ def bomb(side: int = 10**6) -> Graph:
     wide = apply("Expand", x, shape=(side, side))
     loss = reduce_sum(wide * 2.0, axes=(0, 1), keepdims=False)
     return Graph((b.finish((loss.id,), ("out",), "main"),), (b.debug(),))
+
+
+def endless(side: int = 1000, products: int = 4000) -> Graph:
+    """A chain of matrix products that takes minutes, and little memory."""
+    b = Builder()
+    x = Expr(b, b.input("args/0", Aval(F64)))
+    a = apply("Expand", apply("Reshape", x, shape=(1, 1)), shape=(side, side)) * 1e-3
+    y = a
+    for _ in range(products):
+        y = apply("MatMul", y, a)
+    loss = reduce_sum(y, axes=(0, 1), keepdims=False)
+    return Graph((b.finish((loss.id,), ("out",), "main"),), (b.debug(),))

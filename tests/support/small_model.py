@@ -134,6 +134,18 @@ class SmallEngine:
     ) -> Result:
         with self._lock:
             self.runs += 1
+        with np.errstate(all="ignore"):
+            # As a board does: what is mapped from an object isn't aligned, and alignment moves bits.
+            return self._run(program, n, {k: v.copy() for k, v in feeds.items()}, state, cancel)
+
+    def _run(
+        self,
+        program: SmallProgram,
+        n: int,
+        feeds: Mapping[str, Array],
+        state: StateRegions | None,
+        cancel: Cancellation | None,
+    ) -> Result:
         if program.kind == "init":
             return Result({"state/w": feeds[W] * 0.0, "state/b": feeds[B] * 0.0})
         assert state is not None

@@ -24,7 +24,7 @@ class _Building:
     builder: Builder
     captures: dict[str, Array]
     rows: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    captured: dict[str, int] = field(default_factory=dict)
+    captured: dict[tuple[int, DType], int] = field(default_factory=dict)
 
 
 def build_graph(tapes: Sequence[Tape], sizes: Sequence[int]) -> tuple[Graph, dict[str, Array]]:
@@ -81,16 +81,23 @@ def _labelled(debug: Debug, rows: Sequence[Unified], built: dict[int, tuple[int,
 
 
 def _bind_capture(state: _Building, row: Unified) -> None:
+    """An input for a large array, one digest pass an array."""
     if not isinstance(row.fit, Fixed | Repeated):
         return
+    known = (id(row.fit.array), row.aval.dtype)
     array = np.asarray(row.fit.array, row.aval.dtype.numpy)
-    if array.nbytes <= MAX_INLINE_BYTES:
+    if array.nbytes <= MAX_INLINE_BYTES or known in state.captured:
         return
     name = f"capture/{tensor_digest(array).hex()}"
-    if name not in state.captured:
-        _place(state.builder, row.source)
-        state.captured[name] = state.builder.input(name, Aval(row.aval.dtype, array.shape))
-        state.captures[name] = array
+    b = state.builder
+    if name in state.captures:
+        # Another array with equal elements; the inputs so far are few.
+        names = (str(b.attrs(i)[0][1]) for i in range(len(b)))
+        state.captured[known] = next(i for i, n in enumerate(names) if n == name)
+        return
+    _place(b, row.source)
+    state.captured[known] = b.input(name, Aval(row.aval.dtype, array.shape))
+    state.captures[name] = array
 
 
 def _emit(state: _Building, row: Unified) -> tuple[int, ...]:
@@ -129,14 +136,8 @@ def _constant(state: _Building, fit: Fit, aval: Aval) -> int:
 
 
 def _array(state: _Building, array: Array, dtype: DType) -> int:
-    value = np.asarray(array, dtype.numpy)
-    if value.nbytes <= MAX_INLINE_BYTES:
-        return state.builder.constant(value, dtype)
-    # The digest was taken when the inputs were made; the array is found again by identity.
-    for name, row in state.captured.items():
-        if state.captures[name] is value:
-            return row
-    return state.captured[f"capture/{tensor_digest(value).hex()}"]
+    captured = state.captured.get((id(array), dtype))
+    return state.builder.constant(array, dtype) if captured is None else captured
 
 
 def _affine(

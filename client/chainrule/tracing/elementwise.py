@@ -371,6 +371,14 @@ def nan_to_num(
     return where(isfinite(value), value, replaced)
 
 
+@implements(np.isclose)
+def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
+    """np.isclose: |a - b| <= atol + rtol |b|, or equal."""
+    near = less_equal(absolute(a - b), atol + rtol * absolute(b))
+    both = emit("Or", near, _equal(a, b))
+    return emit("Or", both, emit("And", isnan(a), isnan(b))) if equal_nan else both
+
+
 @implements(np.real, np.real_if_close)
 def real_part(x: Any) -> Tracer:
     """x: there are no complex values."""

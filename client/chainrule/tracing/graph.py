@@ -4,7 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
@@ -24,7 +24,7 @@ KEY = "$key"
 CAPTURE = "capture/"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Graph:
     """A function as data: what `cr.trace` gives, and what goes wherever a function goes.
 
@@ -165,7 +165,10 @@ class Graph:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("graph.bin", self.to_bytes())
             graph = canonical.normalise(self.graph)
-            debug = [[list(d.labels), list(d.lines)] for d in graph.debug]
+            debug = [
+                [f.name, graph.debug_of(i).labels, graph.debug_of(i).lines]
+                for i, f in enumerate(graph.functions)
+            ]
             file.writestr("debug.json", json.dumps(debug))
             file.writestr(
                 "names.json", json.dumps({"in": self.in_prefixes, "out": self.out_prefixes})
@@ -183,10 +186,12 @@ class Graph:
         try:
             with zipfile.ZipFile(path) as file:
                 graph = canonical.decode(file.read("graph.bin"))
-                debug = tuple(
-                    Debug(tuple(labels), tuple(lines))
-                    for labels, lines in json.loads(file.read("debug.json"))
+                debugs = json.loads(file.read("debug.json"))
+                functions = tuple(
+                    replace(f, name=str(name))
+                    for f, (name, _, _) in zip(graph.functions, debugs, strict=True)
                 )
+                debug = tuple(Debug(tuple(labels), tuple(lines)) for _, labels, lines in debugs)
                 names = json.loads(file.read("names.json"))
                 captures = {
                     info.filename: decode_tensor(file.read(info))
@@ -199,8 +204,8 @@ class Graph:
                 code=ErrorCode.MALFORMED_MESSAGE,
                 cure="give a file that Graph.save wrote",
             ) from error
-        checker.check(graph)
-        whole = IRGraph(graph.functions, debug)
+        whole = IRGraph(functions, debug)
+        checker.check(whole)
         return cls(whole, captures, (), tuple(names["in"]), tuple(names["out"]))
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from chainrule.tracing.movement import (
 )
 from chainrule.tracing.operands import as_tracer, emit, is_tracing, weakly
 from chainrule.tracing.refusals import refuse
-from chainrule.tracing.registry import FUNCTIONS, implements
+from chainrule.tracing.registry import implements
 from chainrule.tracing.tracer import Tracer
 
 Index = Tracer | np.ndarray[Any, np.dtype[Any]]
@@ -59,9 +59,6 @@ def getitem(x: Tracer, index: Any) -> Tracer:
         axis += 1
     x = reshape_to(x, shape)
     return _take(x, places, chosen, adjacent) if chosen else x
-
-
-FUNCTIONS["getitem"] = getitem
 
 
 def _normal(x: Tracer, index: Any) -> list[Any]:

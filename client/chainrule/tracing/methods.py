@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.tracing.creation import astype
+from chainrule.tracing.indexing import getitem
 from chainrule.tracing.movement import ints, reshape, transpose
-from chainrule.tracing.registry import FUNCTIONS, Handler
+from chainrule.tracing.registry import METHODS, Handler
 from chainrule.tracing.tracer import Tracer
 
 _SAME = {
@@ -56,7 +57,8 @@ def _method(function: Any) -> Handler:
 
 
 for _name, _function in _SAME.items():
-    FUNCTIONS[f"method {_name}"] = _method(_function)
-FUNCTIONS["method reshape"] = _reshape
-FUNCTIONS["method transpose"] = _transpose
-FUNCTIONS["method astype"] = astype
+    METHODS[_name] = _method(_function)
+METHODS["reshape"] = _reshape
+METHODS["transpose"] = _transpose
+METHODS["astype"] = astype
+METHODS["__getitem__"] = getitem

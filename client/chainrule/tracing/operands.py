@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.errors import ChainruleError
 from chainrule.ir.attrs import AttrValue
 from chainrule.ir.avals import DType
 from chainrule.tracing.promotion import Typed, promote
 from chainrule.tracing.refusals import refuse
+from chainrule.tracing.source import user_source
 from chainrule.tracing.tape import Tape, current
 from chainrule.tracing.tracer import Tracer
 
@@ -45,7 +47,11 @@ def typed(value: Any) -> Typed:
         return Typed(DType.INT64, True)
     if isinstance(value, float | np.floating):
         return Typed(DType.FLOAT64, True)
-    dtype = DType.of(np.asarray(value).dtype)
+    try:
+        dtype = DType.of(np.asarray(value).dtype)
+    except ChainruleError as error:
+        error.line = error.line or user_source().text or None
+        raise
     return Typed(DType.FLOAT32 if dtype is DType.FLOAT16 else dtype, False)
 
 
@@ -93,6 +99,8 @@ def as_tracer(value: Any, dtype: DType | None = None) -> Tracer:
     own = typed(value)
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         _check_range(int(value), dtype or own.dtype)
+        # Beyond 62 bits NumPy would make an object of it.
+        value = float(value) if abs(int(value)) >= 2**62 else value
     return Tracer(tape, tape.constant(value, dtype or own.dtype), own.weak and dtype is None)
 
 

@@ -34,8 +34,8 @@ HOLES: dict[str, tuple[str, str]] = {
     ),
     "__array__": (
         "a traced value can't become a NumPy array: its numbers don't exist yet",
-        "join values with np.stack or np.concatenate instead of np.array([a, b]) or c[0] = t, index "
-        "a table with cr.asarray(table)[y], write cr.nn.one_hot(y, k) for np.eye(k)[y]",
+        "write np.stack([a, b]) for np.array([a, b]), np.broadcast_to(t, shape) for "
+        "np.full(shape, t), cr.asarray(table)[y] for table[y], cr.nn.one_hot(y, k) for np.eye(k)[y]",
     ),
     "__setitem__": (
         "a traced value can't be written to",

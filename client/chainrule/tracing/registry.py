@@ -13,6 +13,7 @@ H = TypeVar("H", bound=Handler)
 
 FUNCTIONS: dict[Any, Handler] = {}
 UFUNCS: dict[str, Handler] = {}
+METHODS: dict[str, Handler] = {}
 REDUCTIONS: dict[str, Handler] = {}
 
 # What to write where a function can't be traced for a reason.
@@ -23,7 +24,7 @@ _CURES = {
     "argwhere": "use np.where(mask, a, b): the number of hits is not known while tracing",
     "unique": "the number of values is not known while tracing; do it before",
     "put": "a traced value can't be written to; use np.where",
-    "copyto": "a traced value can't be written to; use np.where",
+    "copyto": "np.full(shape, t) is np.broadcast_to(t, shape); other writes are np.where(mask, new, old)",
     "fill_diagonal": "a traced value can't be written to; use np.where(np.eye(n, dtype=bool), value, a)",
     "save": "return the value from the function",
 }

@@ -101,8 +101,6 @@ class Tape:
             (aval,) = infer(signature, avals, full, ())
         except ChainruleError as error:
             error.line = error.line or source.text
-            if self.n is not None:
-                error.facts.setdefault("traced_batch", self.n)
             raise
         return self._add(Row(op, tuple(inputs), full, aval, source))
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from chainrule.errors import ChainruleError, ErrorCode, ShapeMismatch, TraceError
+from chainrule.errors import ErrorCode, ShapeMismatch, TraceError
 from chainrule.ir.avals import Aval, BatchDim, DType
 from chainrule.tracing.build import build_graph
 from chainrule.tracing.graph import Graph, batch_size
@@ -71,9 +71,10 @@ def trace(
                 result = f(
                     *(given[p] for p in prefixes), **{k: given[f"kwargs/{k}"] for k in keywords}
                 )
-            except ChainruleError as error:
+            except ShapeMismatch as error:
                 if n is not None:
-                    error.facts.setdefault("traced_batch", n)
+                    # The user's batch has another size than the shapes in the text.
+                    error.fact += f" (while tracing with a batch of {n})"
                 raise
             parts = _finish(tape, result, out_prefixes, isinstance(outputs, str))
         tapes.append(tape)

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.ir.avals import Aval
 from chainrule.tracing.refusals import hole, refuse
 from chainrule.tracing.registry import (
-    FUNCTIONS,
+    METHODS,
     function_handler,
     reduction_handler,
     ufunc_handler,
@@ -253,7 +253,10 @@ class Tracer(_Operators, _Holes):
         return iter([self[i] for i in range(length)])
 
     def __getitem__(self, index: Any) -> Any:
-        return FUNCTIONS["getitem"](self, index)
+        try:
+            return METHODS["__getitem__"](self, index)
+        except ValueError as error:
+            raise refuse(f"an index of {self.aval}: {error}", "give shapes that fit") from error
 
     def __repr__(self) -> str:
         return f"Tracer({self.aval})"
@@ -291,9 +294,11 @@ class Tracer(_Operators, _Holes):
         except TypeError as error:
             # Our signatures hold the options that trace; Python's own text names the one that doesn't.
             raise refuse(f"np.{function.__name__}: {error}", "leave out that option") from error
+        except ValueError as error:
+            raise refuse(f"np.{function.__name__}: {error}", "give shapes that fit") from error
 
     def __getattr__(self, name: str) -> Any:
-        method = FUNCTIONS.get(f"method {name}")
+        method = METHODS.get(name)
         if method is not None:
             return method.__get__(self)
         if name.startswith("_") or not hasattr(np.ndarray, name):

@@ -41,8 +41,8 @@ def value_and_grad(
         _inside("value_and_grad")
         body = call_body(f, args, kwargs)
         numbers = _numbers(argnums, len(args))
-        _check_scalar(body, has_aux)
         wrt = [i for k in numbers for i in _positions(body, k)]
+        _check_scalar(body, has_aux)
         one = np.ones((), body.out_avals[0].dtype.numpy)
         rows = emit_vjp(body, wrt, (0,), (one,))
         result = rebuild(body.result, rows[: len(body.out_avals)])

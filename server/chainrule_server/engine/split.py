@@ -94,7 +94,7 @@ def _state(
         if axis is not None:
             if op not in _FILLS:
                 raise _Meets(f"{op} makes examples out of values that every shard has")
-            return Batched(axis, _leaf_outer(op, axis, attrs), level)
+            return Batched(axis, _leaf_outer(op, axis, out.rank, attrs), level)
         if ins and op in _KEEP and all(isinstance(s, Partial) and s.how == "sum" for s in ins):
             return Partial("sum", max(s.level for s in ins))
         return Replicated(level)
@@ -108,9 +108,9 @@ _FILLS = ("Input", "Constant", "Iota", "Expand")
 _KEEP = ("Add", "Sub", "Neg", "Reshape", "Transpose", "ReduceSum", "StopGradient")
 
 
-def _leaf_outer(op: str, axis: int, attrs: dict[str, AttrValue]) -> int | None:
+def _leaf_outer(op: str, axis: int, rank: int, attrs: dict[str, AttrValue]) -> int | None:
     """An input, and an Iota along the batch, have example 0 first; a filled array fits any layout."""
-    return 1 if op == "Input" or (op == "Iota" and attrs["axis"] == axis) else None
+    return 1 if op == "Input" or (op == "Iota" and attrs["axis"] in (axis, axis - rank)) else None
 
 
 def _join(outers: Sequence[int | None]) -> int | None:
@@ -154,8 +154,9 @@ def _moved(r: _Row) -> State:
 
 def _reshape(r: _Row) -> State:
     """What stands before an example in memory stays before it: before * outer is conserved."""
-    assert r.axis is not None
     (_, s), aval = r.batched[0], r.avals[0]
+    if r.axis is None or 0 in r.out.shape:
+        raise _Meets(f"a reshape of {aval} to {r.out} has no examples to keep apart")
     if s.outer is None:
         return Batched(r.axis, None, r.level)
     before = _before(aval.shape, s.axis) * s.outer
@@ -172,12 +173,14 @@ def _before(shape: Shape, axis: int) -> int:
 
 def _segments(r: _Row) -> State:
     """Slice, Pad, Concat, Flip: across the batch axis only in whole segments of N."""
-    assert r.axis is not None
+    if r.axis is None:
+        raise _Meets("a cut that leaves no examples")
     outers: list[int | None] = []
-    untouched = all(
-        r.avals[i].shape[s.axis] == r.out.shape[r.axis] and s.axis == r.axis for i, s in r.batched
+    untouched = _first_bound(r) == 0 and all(
+        r.avals[i].shape[s.axis] == r.out.shape[r.axis] for i, s in r.batched
     )
-    if "axes" in r.attrs and r.axis in cast(tuple[int, ...], r.attrs["axes"]):
+    flipped = cast(tuple[int, ...], r.attrs.get("axes", ()))
+    if r.axis in flipped or r.axis - r.out.rank in flipped:
         raise _Meets("a flip of the batch")
     for i, s in r.batched:
         k = cast(BatchDim, r.avals[i].shape[s.axis]).k
@@ -187,6 +190,12 @@ def _segments(r: _Row) -> State:
     if untouched:
         return Batched(r.axis, _join(outers), r.level)
     return Batched(r.axis, cast(BatchDim, r.out.shape[r.axis]).k, r.level)
+
+
+def _first_bound(r: _Row) -> object:
+    """Where a Slice begins, or a Pad puts its zeros, along the batch: moved examples keep the length."""
+    bounds = r.attrs.get("starts", r.attrs.get("low"))
+    return cast(tuple[object, ...], bounds)[cast(int, r.axis)] if bounds is not None else 0
 
 
 def _matmul(r: _Row) -> State:

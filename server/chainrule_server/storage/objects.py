@@ -168,6 +168,8 @@ class ObjectStore:
     def array(self, tenant: str, digest: bytes) -> Array:
         """The tensor, a read-only view of the mapped file; it stays whole when collected meanwhile.
 
+        It isn't aligned, and alignment can move bits: copy it before computing with it.
+
         Raises:
             NotFound: OBJECT_MISSING, with the digest in `missing`.
         """

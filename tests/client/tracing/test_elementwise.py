@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 from chainrule.tracing import trace
 from support.evaluator import run
@@ -68,6 +69,11 @@ def named(names: str, *args: Any, kind: str = "") -> list[Row]:
     ("nan_to_num", np.nan_to_num, (np.array([1.0, np.nan, np.inf, -np.inf]),)),
     ("sinc", np.sinc, (np.array([0.0, 0.3, -1.2]),)),
     ("real", np.real, (X,)),
+    ("isclose", lambda x: np.isclose(x, X * (1 + 1e-6 * np.arange(4) * 8)), (X,)),
+    ("NumPy scalar left", lambda x: np.float64(2) * x - np.sqrt(2) + np.int64(3) / x, (X,)),
+    ("NumPy scalar compared", lambda x: (np.float64(0.5) < x) | (np.float64(1) == x), (X,)),
+    ("expit", lambda x: scipy.special.expit(x) + scipy.special.xlogy(x * 0, x), (X,)),
+    ("large int", lambda x: x * 2**70, (X,)),
     ("captured left", lambda x: Y * x, (X,)),
     ("captured matrix", lambda x: np.subtract(X, x), (X,)),
     ("abs operator", lambda x: abs(-x), (X,)),
@@ -130,6 +136,12 @@ def test_less_equal_is_false_for_nan() -> None:
         (lambda b: b - b, (B,), "np.logical_xor"),
         (lambda x: np.arctan2(x, x), (X,), "did you mean np."),
         (lambda x: np.exp(x, where=x > 0), (X,), "np.where"),
+        (lambda x: x + np.ones(3, np.int8), (X,), "convert with .astype"),
+        (lambda x: np.full((3, 4), x[0, 0]), (X,), "np.broadcast_to(t, shape)"),
+        (lambda x: np.broadcast_arrays(x, np.ones(5)), (X,), "shapes that fit"),
+        (lambda x: x + np.ones(5), (X,), "trailing axes agree"),
+        (lambda x: x[[0, 1], [0, 1, 2]], (X,), "shapes that fit"),
+        (lambda x: np.mean(x, dtype="nonsense"), (X,), "np.float32"),
         (lambda u: u + 300, (np.array([1], np.uint8),), "wider dtype"),
     ],
 )

@@ -1,3 +1,5 @@
+"""CRC-32C against its definition and the vectors of RFC 3720."""
+
 import pytest
 
 from chainrule.wire.crc32c import crc32c

@@ -1,3 +1,5 @@
+"""Refusals come back with every fact."""
+
 import pytest
 
 from chainrule.errors import Applied, ChainruleError, ErrorCode, Overloaded, Retry, StepGap

@@ -1,3 +1,5 @@
+"""Graphs through their messages, and damaged ones refused by their code."""
+
 import pytest
 
 from chainrule.errors import ChainruleError, ErrorCode

@@ -1,3 +1,5 @@
+"""The scan before parsing: what passes, what is refused, and after how much work."""
+
 import random
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Bytes in flight never pass their bound, and nobody waits for ever."""
+
 import threading
 import time
 

@@ -1,3 +1,5 @@
+"""Limits of cgroup v1, v2 and none, in made-up trees."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Turns are fair between tenants and end with deadline or cancellation."""
+
 import threading
 import time
 from collections.abc import Callable

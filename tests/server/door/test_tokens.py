@@ -1,3 +1,5 @@
+"""Tokens: files, hashes, and one text for every refusal."""
+
 import hashlib
 from pathlib import Path
 

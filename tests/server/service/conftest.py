@@ -1,3 +1,5 @@
+"""A server that the tests of a file share."""
+
 from collections.abc import Iterator
 
 import pytest

@@ -1,3 +1,5 @@
+"""Register, Compute, Estimate and Explain over real gRPC."""
+
 import numpy as np
 import pytest
 

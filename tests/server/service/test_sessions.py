@@ -1,3 +1,5 @@
+"""Sessions over real gRPC: train, read, take over, close."""
+
 import secrets
 
 import numpy as np

@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from chainrule.ir.avals import BatchDim, Dim, Shape
 from chainrule.ir.expr import Expr, apply, concat, expand, pad, reshape, slice_, transpose, zeros
+from chainrule_server.engine.ops.copying import copier
 from chainrule_server.engine.ops.dims import minus, plus, sign
 from chainrule_server.engine.ops.table import (
     ALL,
@@ -77,7 +78,7 @@ def _view_reshape(x: Array, attrs: AttrMap, shape: Ints) -> Array | None:
 def _bind_reshape(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
     # out is contiguous, so its elements can be named by the input's shape
     del attrs
-    return partial(np.copyto, out.reshape(ins[0].shape), ins[0])
+    return copier(ins[0], out.reshape(ins[0].shape))
 
 
 def _reshape_vjp(ct: Expr, out: Expr, x: Expr, *, shape: Shape) -> tuple[Expr]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from functools import partial
+from types import EllipsisType
 from typing import Any, cast
 
 import numpy as np
 
 from chainrule.errors import ErrorCode, ShapeMismatch
 from chainrule.ir.expr import Expr, equal, expand, reduce_sum, reshape, where
-from chainrule_server.engine.ops.elementwise import buffer_bytes, refuse_stored
+from chainrule_server.engine.ops.elementwise import BUFFER_ELEMENTS, refuse_stored
 from chainrule_server.engine.ops.table import (
     Array,
     Arrays,
@@ -29,11 +30,18 @@ def _reduce(kernel: np.ufunc) -> Bind:
         (x,), axes = ins, _axes(ins[0].ndim, attrs)
         if kernel is np.maximum:
             _refuse_empty(x, axes, out)
-        # An explicit dtype: NumPy would sum int32 as int64, through a buffer.
         whole = out.reshape(_kept(x.shape, axes))
+        # Read forwards: with negative strides NumPy 1.26 drops elements of an integer maximum.
+        x = x[_forwards(x, axes)]
+        # An explicit dtype: NumPy would sum int32 as int64, through a buffer.
         return partial(kernel.reduce, x, axis=axes, dtype=out.dtype, out=whole, keepdims=True)
 
     return bind
+
+
+def _forwards(x: Array, axes: Ints) -> tuple[slice | EllipsisType, ...]:
+    back, keep = slice(None, None, -1), slice(None)
+    return (*(back if k in axes and s < 0 else keep for k, s in enumerate(x.strides)), ...)
 
 
 def _refuse_empty(x: Array, axes: Ints, out: Array) -> None:
@@ -55,9 +63,10 @@ def _kept(shape: tuple[Any, ...], axes: Sequence[int]) -> tuple[Any, ...]:
 
 
 def _workspace(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
+    # Buffers of the iterator; which reductions need one, and which a second, changes with NumPy's version.
     del out, attrs
     x = inputs[0]
-    return buffer_bytes(x, x.shape)
+    return (1 if x.flags.c_contiguous else 2) * min(BUFFER_ELEMENTS, x.size) * x.itemsize
 
 
 def _along(value: Expr, x: Expr, axes: Ints) -> Expr:

@@ -68,7 +68,7 @@ class Op:
             a `phantom` does. None where these strides allow no view: then the plan gives the value a buffer
             and runs `bind` (only Reshape).
         batching: (size, batched, *inputs, **attrs) -> the output with a new leading axis of length `size`.
-            Inputs whose entry in `batched` is True have that axis in front, the others have none. Vmap uses it.
+            Inputs whose entry in `batched` is True have that axis in front, the others have none; for Vmap.
     """
 
     name: str

@@ -17,11 +17,13 @@ from support.op_checks import (
     only,
     oracle_first,
     oracle_second,
+    oracle_third,
     reverse,
     rng_for,
     run,
     second,
     spread,
+    third,
     wrt_of,
 )
 from support.op_row import Row, Sample
@@ -66,6 +68,14 @@ def test_first_and_second_derivative(row: Row, sample: Sample) -> None:
     close(
         y_ts, oracle_second(row, sample.attrs, arrays, every_t, every_s), max(row.tolerance, 1e-12)
     )
+
+
+@pytest.mark.parametrize(("row", "sample"), tuple(cases()))
+def test_third_derivative(row: Row, sample: Sample) -> None:
+    flat, wrt, arrays, rng = prepared(row, sample)
+    t = directions(rng, arrays, wrt)
+    (found,) = run(third(flat, wrt), [*arrays, *t, *t, *t])
+    close(found, oracle_third(row, sample.attrs, arrays, spread(wrt, arrays, t)), 1e-11)
 
 
 @pytest.mark.parametrize(("row", "sample"), tuple(cases()))
