@@ -70,7 +70,9 @@ class Builder:
 
     def outputs_of(self, value: int) -> tuple[int, ...]:
         """All outputs of a value's node."""
-        return self._known.get((self._ops[value], self._inputs[value], self._attrs[value]), (value,))
+        return self._known.get(
+            (self._ops[value], self._inputs[value], self._attrs[value]), (value,)
+        )
 
     def input(self, name: str, aval: Aval) -> int:
         """A new input; all inputs come before the first node."""

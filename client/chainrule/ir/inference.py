@@ -9,6 +9,7 @@ from chainrule.ir.primitives import PRIMITIVES
 from chainrule.ir.signature import Signature
 from chainrule.ir.structure import STRUCTURE, infer_structure
 
+
 def signature_of(op: str, library: dict[str, Signature]) -> Signature:
     """The signature of a primitive or library function: a look-up in a table, nothing else.
 

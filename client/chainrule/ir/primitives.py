@@ -108,7 +108,7 @@ _CONSTS = AttrSpec("n_consts", "int", 0, low=0)
 
 _STRUCTURE = (
     _op("StopGradient", 1, rules.first_input),
-    _op("Barrier", None, rules.first_input, AttrSpec("token", "int", 0, low=0)),
+    _op("Barrier", 1, rules.first_input, AttrSpec("token", "int", 0, low=0)),
     _op("Call", None, rules.no_rule, _FUNCTION),
     _op("Vjp", None, rules.no_rule, _FUNCTION, *_POSITIONS),
     _op("Jvp", None, rules.no_rule, _FUNCTION, *_POSITIONS),

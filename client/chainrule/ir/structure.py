@@ -1,13 +1,13 @@
 """Shape rules of the structure ops: nodes that run functions.
 
-    Call(f)               x -> f(x)
-    Vjp(f, wrt, outs)     x, ct of outs -> f(x), ct of wrt
-    Jvp(f, wrt, outs)     x, t of wrt -> f(x), t of outs
-    Checkpoint(f)         x -> f(x), whose inside is computed again when a derivative needs it
-    CustomVjp(f, rule)    x -> f(x); rule: x, ct -> cotangents of the floating-point inputs
-    Cond(f, g)            p, x -> f(x) if p else g(x)
-    Scan(f)               consts, carry, xs -> carry, ys [, steps]
-    FixedPoint(f)         consts, x0 -> x with x = f(consts, x), iterations, residual
+Call(f)               x -> f(x)
+Vjp(f, wrt, outs)     x, ct of outs -> f(x), ct of wrt
+Jvp(f, wrt, outs)     x, t of wrt -> f(x), t of outs
+Checkpoint(f)         x -> f(x), whose inside is computed again when a derivative needs it
+CustomVjp(f, rule)    x -> f(x); rule: x, ct -> cotangents of the floating-point inputs
+Cond(f, g)            p, x -> f(x) if p else g(x)
+Scan(f)               consts, carry, xs -> carry, ys [, steps]
+FixedPoint(f)         consts, x0 -> x with x = f(consts, x), iterations, residual
 """
 
 from collections.abc import Callable

@@ -164,9 +164,7 @@ def jvp(flat: Flat, wrt: Sequence[int], outs: Sequence[int]) -> Flat:
         b.label, b.line = flat.debug.label(row) or "", flat.debug.line(row) or ""
         if node.op in RULES and moves:
             operands = tuple(Expr(b, rows[i]) for i in node.inputs)
-            described = Node(
-                dict(node.attrs), flat, operands, tuple(t is not None for t in given)
-            )
+            described = Node(dict(node.attrs), flat, operands, tuple(t is not None for t in given))
             outputs, found = RULES[node.op].jvp(b, described, given, _DERIVE)
             rows.append(copier.replace(row, outputs))
             for i in (row, *items.get(row, ())):
@@ -233,12 +231,11 @@ def unbroadcast(ct: Expr, aval: Aval) -> Expr:
     return expand(reshape(summed, kept), aval.shape)
 
 
-def replay(
-    flat: Flat, b: Builder, inputs: Sequence[int], active: set[int] | None = None
-) -> Replay:
+def replay(flat: Flat, b: Builder, inputs: Sequence[int], active: set[int] | None = None) -> Replay:
     """Copy the nodes of a function into a builder; active structure nodes so that their rule can go back."""
     f = flat.function
-    rows, inside = list(inputs), {}
+    rows = list(inputs)
+    inside: dict[int, object] = {}
     copier = Copier(b, flat)
     for row in range(f.n_inputs, len(f)):
         if f.ops[row] in RULES and active is not None and row in active:
@@ -259,7 +256,9 @@ def active_rows(f: Function, wrt: Sequence[int]) -> set[int]:
     """Rows through which a derivative with respect to `wrt` flows."""
     active, items = set(wrt), _items(f)
     for row in range(f.n_inputs, len(f)):
-        flows = f.avals[row].dtype.is_float or any(f.avals[i].dtype.is_float for i in items.get(row, ()))
+        flows = f.avals[row].dtype.is_float or any(
+            f.avals[i].dtype.is_float for i in items.get(row, ())
+        )
         if flows and any(i in active for i in f.inputs[row]):
             active.add(row)
     return active

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from chainrule.errors import ErrorCode, InvalidGraph
 from chainrule.ir.graph import Graph
-from chainrule_server.engine.autodiff import Flat
-from chainrule_server.engine.passes.simplify import simplify
+from chainrule_server.engine.flat import Flat
+from chainrule_server.engine.lower import lower
 from chainrule_server.engine.program import BOARD, Notice, Place, Port, Program, Stage
 from chainrule_server.engine.requests import Request, extend
 from chainrule_server.engine.sharding import Rows, rows_for
-from chainrule_server.engine.split import Batched, Coupled, Partial, State, analyse
+from chainrule_server.engine.split import Coupled, analyse
 from chainrule_server.engine.stages import build, key_of, output_key, rounds, unsplit
+from chainrule_server.engine.states import Batched, Partial, State
 from chainrule_server.engine.structure import flatten
 
 _SAMPLE = 64
@@ -52,7 +53,7 @@ def compile_flat(
 ) -> Program:
     """The program of a function of primitives; see `compile_main`."""
     places = places or {}
-    flat = Flat(*simplify(*flat))
+    flat = lower(flat)
     f = flat.function
     for name in f.input_names:
         if name.startswith("~"):
@@ -88,7 +89,7 @@ def _states(flat: Flat) -> tuple[tuple[State, ...] | None, tuple[Notice, ...]]:
     if not any(a.is_batched for a in f.in_avals):
         return None, ()
     try:
-        states = analyse(f)
+        states = analyse(flat)
         if rounds(states) > _MAX_ROUNDS:
             first = next(
                 i for i, s in enumerate(states) if isinstance(s, Batched) and s.level > _MAX_ROUNDS

@@ -6,8 +6,11 @@ from functools import partial
 import numpy as np
 
 from chainrule.errors import ChainruleError, ErrorCode, LimitExceeded, NumericError
+from chainrule.ir.avals import Aval
 from chainrule.ir.builder import constant_array
 from chainrule_server.engine.arena import aligned
+from chainrule_server.engine.loops.cost import items_of, loop_avals
+from chainrule_server.engine.loops.run import bind_loop
 from chainrule_server.engine.ops import OPS
 from chainrule_server.engine.ops.table import Array, Thunk
 from chainrule_server.engine.plan import Plan
@@ -118,10 +121,16 @@ class Instance:
         thunks: list[Thunk] = []
         rows: list[int] = []
         for row in self.plan.order:
-            op = OPS[function.ops[row]]
             ins = tuple(self._array(i) for i in function.inputs[row])
-            assert op.bind is not None
             attrs = dict(function.attrs[row])
+            if row in self.plan.nested:
+                outs = self._outputs_of(row)
+                bodies = [_own(plan, progress) for plan in self.plan.nested[row]]
+                thunks.append(bind_loop(function.ops[row], ins, outs, attrs, bodies))
+                rows.append(row)
+                continue
+            op = OPS[function.ops[row]]
+            assert op.bind is not None
             thunks.append(op.bind(ins, self._array(row), attrs))
             rows.append(row)
             avals = tuple(function.avals[i] for i in function.inputs[row])
@@ -133,10 +142,33 @@ class Instance:
             rows.append(row)
         return tuple(thunks), tuple(rows)
 
+    def _outputs_of(self, row: int) -> list[Array]:
+        """The results of a loop; those that nothing reads have memory of their own."""
+        plans = self.plan.nested[row]
+        avals = loop_avals(self.plan.function, row, plans)
+        outs: list[Array] = [np.empty(a.dims, a.dtype.numpy) for a in avals]
+        outs[0] = self._array(row)
+        for item in items_of(self.plan.function).get(row, ()):
+            index = self.plan.function.attrs[item][0][1]
+            assert isinstance(index, int)
+            outs[index] = self._array(item)
+        return outs
+
     def _array(self, row: int) -> Array:
         found = self._arrays[row]
         assert found is not None
         return found
+
+
+def _own(plan: Plan, progress: Callable[[], None] | None) -> Instance:
+    """A body with buffers of its own for everything that enters and leaves."""
+    inputs = [_buffer(a) for a in plan.function.in_avals]
+    outputs = [_buffer(a) for a in plan.function.out_avals]
+    return Instance(plan, inputs, outputs, progress)
+
+
+def _buffer(aval: Aval) -> Array:
+    return aligned_bytes(aval.nbytes).view(aval.dtype.numpy).reshape(aval.dims)
 
 
 def _leaf(plan: Plan, row: int) -> Array:

@@ -12,8 +12,9 @@ from chainrule.ir.avals import Aval
 from chainrule.ir.builder import Builder
 from chainrule.ir.expr import Expr, ones
 from chainrule.ir.graph import Graph
-from chainrule_server.engine.autodiff import Flat, active_rows, pull_back, replay
+from chainrule_server.engine.autodiff import active_rows, pull_back, replay
 from chainrule_server.engine.compiler import compile_flat
+from chainrule_server.engine.flat import Flat, finish
 from chainrule_server.engine.formula import rule_text
 from chainrule_server.engine.ops import OPS
 from chainrule_server.engine.ops.arithmetic import ARITHMETIC
@@ -74,7 +75,7 @@ class Explanation:
 
     def nodes(self, outputs: Mapping[str, Array]) -> tuple[ExplainedNode, ...]:
         """The table, from the outputs of a run."""
-        f, debug = self.flat
+        f, debug = self.flat.function, self.flat.debug
         out = []
         for node in f:
             rules = self.rules.get(node.id, ())
@@ -140,7 +141,10 @@ def explain(graph: Graph, wrt: Sequence[str], output: str = "") -> Explanation:
         if name in wrt or (not wrt and f.avals[i].dtype.is_float)
     ]
     b = Builder()
-    rows = replay(flat, b, [b.input(n, a) for n, a in zip(f.input_names, f.in_avals, strict=True)])
+    inputs = [b.input(n, a) for n, a in zip(f.input_names, f.in_avals, strict=True)]
+    active = active_rows(f, wanted)
+    again = replay(flat, b, inputs, active)
+    rows = again.rows
     outputs = {f"value/{row}": rows[row] for row in range(len(f))}
     rules: dict[int, tuple[str, ...]] = {}
 
@@ -159,17 +163,17 @@ def explain(graph: Graph, wrt: Sequence[str], output: str = "") -> Explanation:
         del ct
 
     cts = {target: ones(b, f.avals[target])}
-    pull_back(flat, b, rows, active_rows(f, wanted), cts, record)
+    pull_back(flat, b, again, active, cts, record)
     outputs |= {f"ct/{row}": ct.id for row, ct in cts.items()}
-    function = b.finish(list(outputs.values()), list(outputs), "explain")
-    return Explanation(compile_flat(Flat(function, b.debug())), flat, rules)
+    explained = finish(b, list(outputs.values()), list(outputs), "explain")
+    return Explanation(compile_flat(explained), flat, rules)
 
 
 def _local(b: Builder, flat: Flat, rows: Sequence[int], row: int) -> tuple[Expr | None, ...]:
     """d node / d operand of an elementwise node: its rule with cotangent one."""
     node = flat.function.node(row)
-    op = OPS[node.op]
-    if op.name not in _ELEMENTWISE or not callable(op.vjp):
+    op = OPS.get(node.op)
+    if op is None or op.name not in _ELEMENTWISE or not callable(op.vjp):
         return (None,) * len(node.inputs)
     operands = [Expr(b, rows[i]) for i in node.inputs]
     return op.vjp(ones(b, node.aval), Expr(b, rows[row]), *operands, **dict(node.attrs))

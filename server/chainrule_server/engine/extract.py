@@ -8,14 +8,14 @@ from chainrule.ir.builder import Builder
 from chainrule.ir.expr import Expr
 from chainrule.ir.expr import cast as cast_to
 from chainrule.ir.graph import Function, Node
-from chainrule_server.engine.autodiff import Flat
+from chainrule_server.engine.flat import Copier, Flat, finish
 
 BATCH, OFFSET = "$n", "$offset"
 
 
 def extract(
     flat: Flat, targets: Sequence[int], keys: Sequence[str], stops: Mapping[int, str], name: str
-) -> Function:
+) -> Flat:
     """The function that computes `targets`, called `keys`, with the rows in `stops` as named inputs.
 
     A shard must know the whole batch: DimSize reads the input `$n`, and an Iota along the batch counts from
@@ -32,6 +32,7 @@ def extract(
         elif f.ops[row] == "Input":
             rows[row] = b.input(f.input_names[row], f.avals[row])
     scalars: dict[str, int] = {}
+    copier = Copier(b, flat)
     inside = [f.node(row) for row in needed if row not in rows]
     if any(node.op == "DimSize" for node in inside):
         scalars[BATCH] = b.input(BATCH, Aval(DType.INT64))
@@ -39,8 +40,8 @@ def extract(
         scalars[OFFSET] = b.input(OFFSET, Aval(DType.INT64))
     for node in inside:
         b.label, b.line = flat.debug.label(node.id) or "", flat.debug.line(node.id) or ""
-        rows[node.id] = _copy(b, node, rows, scalars)
-    return b.finish([rows[r] for r in targets], keys, name)
+        rows[node.id] = _copy(b, copier, node, rows, scalars)
+    return finish(b, [rows[r] for r in targets], keys, name)
 
 
 def _needed(f: Function, targets: Sequence[int], stops: set[int]) -> list[int]:
@@ -63,12 +64,14 @@ def _along_batch(node: Node) -> bool:
     return isinstance(node.aval.shape[cast(int, node.attr("axis"))], BatchDim)
 
 
-def _copy(b: Builder, node: Node, rows: Mapping[int, int], scalars: Mapping[str, int]) -> int:
+def _copy(
+    b: Builder, copier: Copier, node: Node, rows: Mapping[int, int], scalars: Mapping[str, int]
+) -> int:
     if node.op == "DimSize":
         k = cast(int, node.attr("k"))
         n = Expr(b, scalars[BATCH])
         return (n * k if k != 1 else n).id
-    row = b.add(node.op, *(rows[i] for i in node.inputs), **dict(node.attrs))
+    row = copier.copy(node.id, rows)
     if _along_batch(node):
         k = cast(BatchDim, node.aval.shape[cast(int, node.attr("axis"))]).k
         first = cast_to(Expr(b, scalars[OFFSET]) * k, node.aval.dtype)

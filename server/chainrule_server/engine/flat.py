@@ -1,6 +1,6 @@
 """A flat function: primitives and the loops that stay in a plan, with the bodies that the loops run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -75,7 +75,7 @@ class Copier:
         for index, body in enumerate(flat.bodies):
             self._number[index] = b.define(renumber(body, self._number))
 
-    def copy(self, row: int, rows: Sequence[int], line: str = "") -> int:
+    def copy(self, row: int, rows: Sequence[int] | Mapping[int, int], line: str = "") -> int:
         """Copy one row, whose operands are at `rows`; gives where it is now."""
         f, debug = self._flat.function, self._flat.debug
         if f.ops[row] == "Item":

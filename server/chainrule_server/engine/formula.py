@@ -17,9 +17,10 @@ _MAX_TEXT = 160
 
 def rule_text(node: Node, in_avals: Sequence[Aval]) -> tuple[str, ...]:
     """One formula an operand, "" where the rule sends nothing. Operands are x, y, z; the node is out."""
-    rule = OPS[node.op].vjp
+    rule = OPS[node.op].vjp if node.op in OPS else None
     if not callable(rule):
-        return ("",) * len(in_avals)
+        # a loop: its rule is a loop of its own
+        return ("vjp of the body",) * len(in_avals) if rule is None else ("",) * len(in_avals)
     b = Builder()
     names = ["ct", "out", *_operand_names(len(in_avals))]
     rows = [

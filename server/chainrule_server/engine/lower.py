@@ -1,8 +1,8 @@
 """The last step before a plan: what stays of structure is put in place, and bodies stand on their own.
 
 Checkpoint and CustomVjp have done their work once all derivatives are taken: their inside is inlined. A body
-may run on a part of the batch, where DimSize and an Iota along the batch mean the whole of it; so these leaves
-are lifted out of bodies and come in as constants of the loop.
+may run on a part of the batch, where DimSize and an Iota along the batch mean the whole of it; so these
+leaves are lifted out of bodies and come in as constants of the loop.
 """
 
 from collections.abc import Sequence

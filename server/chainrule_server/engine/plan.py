@@ -5,7 +5,8 @@ view; an elementwise result takes over the buffer of an operand at its last use.
 values that live at the same time, and the run allocates nothing but what a kernel declares as workspace.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from chainrule.ir.avals import Aval
 from chainrule.ir.graph import Function
 from chainrule_server.engine.arena import Arena, aligned
+from chainrule_server.engine.loops.cost import items_of, loop_bytes, loop_flops, plan_bodies
 from chainrule_server.engine.ops import OPS
 from chainrule_server.engine.ops.table import Array, phantom
 
@@ -44,7 +46,8 @@ class Plan:
         arena_bytes: scratch memory of one run, reused from run to run.
         leaf_bytes: constants that are not filled arrays.
         workspace_bytes: the most that one kernel allocates inside.
-        flops: of one run.
+        flops: of one run; of a loop that may end early, an upper bound.
+        nested: plans of the bodies of each loop.
     """
 
     function: Function
@@ -55,6 +58,7 @@ class Plan:
     leaf_bytes: int
     workspace_bytes: int
     flops: int
+    nested: Mapping[int, tuple["Plan", ...]] = field(default_factory=dict)
 
     @property
     def scratch_bytes(self) -> int:
@@ -62,11 +66,17 @@ class Plan:
         return self.arena_bytes + self.leaf_bytes + self.workspace_bytes
 
 
-def plan_function(function: Function) -> Plan:
+def plan_function(function: Function, bodies: tuple[Function, ...] = ()) -> Plan:
     """Schedule in row order, which is the order of the program; place every value.
 
     Cost: linear in rows, but for the free list of the arena.
+
+    Args:
+        function: concrete.
+        bodies: what its loops name, concrete.
     """
+    nested = plan_bodies(function, bodies, plan_function)
+    items = items_of(function)
     roots, layouts = _layouts(function)
     last = _last_uses(function, roots)
     homes: list[Home | None] = [None] * len(function)
@@ -81,7 +91,9 @@ def plan_function(function: Function) -> Plan:
         op, inputs, attrs, aval = function.node(row)[1:]
         if last[roots[row]] < row and row not in function.outputs and roots[row] == row:
             continue
-        if op in LEAVES:
+        if op == "Item":
+            pass  # placed with its node
+        elif op in LEAVES:
             homes[row] = Home("leaf", row)
             leaf_bytes += _leaf_bytes(function, row)
         elif roots[row] != row:
@@ -90,17 +102,22 @@ def plan_function(function: Function) -> Plan:
             order.append(row)
             in_avals = tuple(function.avals[i] for i in inputs)
             given = dict(attrs)
-            flops += OPS[op].cost(in_avals, aval, given)
-            lying = tuple(layouts[i] for i in inputs)
-            workspace = max(workspace, OPS[op].workspace(lying, layouts[row], given))
-            if homes[row] is None:
-                taken = _takes_over(function, row, roots, last, held)
-                if taken is not None:
-                    held[row] = held.pop(taken)
-                else:
-                    held[row] = (arena.take(aval.nbytes), aval.nbytes)
-                homes[row] = Home("arena", held[row][0])
-        for root in {roots[i] for i in inputs} | {roots[row]}:
+            if row in nested:
+                flops += loop_flops(op, given, nested[row])
+                leaf_bytes += loop_bytes(op, given, nested[row])
+            else:
+                flops += OPS[op].cost(in_avals, aval, given)
+                lying = tuple(layouts[i] for i in inputs)
+                workspace = max(workspace, OPS[op].workspace(lying, layouts[row], given))
+            for out in (row, *items.get(row, ())):
+                if homes[out] is not None:
+                    continue
+                taken = _takes_over(function, row, roots, last, held) if out == row else None
+                size = function.avals[out].nbytes
+                held[out] = held.pop(taken) if taken is not None else (arena.take(size), size)
+                homes[out] = Home("arena", held[out][0])
+        ends = {roots[i] for i in inputs} | {roots[i] for i in (row, *items.get(row, ()))}
+        for root in ends:
             if last[root] <= row and root in held:
                 arena.give(*held.pop(root))
     return Plan(
@@ -112,6 +129,7 @@ def plan_function(function: Function) -> Plan:
         leaf_bytes,
         workspace,
         flops,
+        nested,
     )
 
 
@@ -122,7 +140,7 @@ def _layouts(function: Function) -> tuple[list[int], list[Array]]:
     for row in range(len(function)):
         op, inputs, attrs, aval = function.node(row)[1:]
         layout = None
-        view = OPS[op].view if row >= function.n_inputs else None
+        view = OPS[op].view if op in OPS else None
         if view is not None:
             layout = view(layouts[inputs[0]], dict(attrs), aval.dims)
         if layout is not None:
@@ -170,7 +188,7 @@ def _takes_over(
 ) -> int | None:
     """The operand whose buffer the result may have: its last use, in the arena, of equal size and whole."""
     op, inputs, _, aval = function.node(row)[1:]
-    for position in OPS[op].inplace:
+    for position in OPS[op].inplace if op in OPS else ():
         if position >= len(inputs):
             continue
         i = inputs[position]

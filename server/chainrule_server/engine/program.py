@@ -20,7 +20,7 @@ from chainrule.ir.avals import Aval, BatchDim, DType, shape_at
 from chainrule.ir.graph import Function, Graph
 from chainrule_server.engine.plan import Plan, aligned, plan_function
 from chainrule_server.engine.sharding import Rows
-from chainrule_server.engine.specialise import specialise
+from chainrule_server.engine.specialise import specialise, specialise_all
 from chainrule_server.engine.tree import Segment
 
 BOARD, STATE_READ, STATE_WRITE = 0, 1, 2
@@ -78,12 +78,14 @@ class Stage:
         sharded: once a microshard, or once.
         combines: an entry an output: sum, max, stack (examples side by side) or same.
         outers: an entry an output: the factor before N on the stacked axis.
+        bodies: functions that loops of the function name.
     """
 
     function: Function
     sharded: bool
     combines: tuple[str, ...]
     outers: tuple[int, ...]
+    bodies: tuple[Function, ...] = ()
     _plans: dict[int, Plan] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -101,7 +103,9 @@ class Stage:
         if n not in self._plans:
             if len(self._plans) > 64:
                 self._plans.clear()
-            self._plans[n] = plan_function(specialise(self.function, n))
+            self._plans[n] = plan_function(
+                specialise(self.function, n), specialise_all(self.bodies, n)
+            )
         return self._plans[n]
 
 
@@ -182,7 +186,7 @@ class Program:
     @cached_property
     def encoded(self) -> bytes:
         """The program as bytes, the same for equal programs."""
-        functions = [canonical.encode(Graph((s.function,))) for s in self.stages]
+        functions = [canonical.encode(Graph((*s.bodies, s.function))) for s in self.stages]
         header = {
             "rows": [self.rows.least, self.rows.most] if self.rows else None,
             "inputs": [_port_out(p) for p in self.inputs],
@@ -210,8 +214,8 @@ class Program:
         header = json.loads(data[start + 4 : at])
         stages = []
         for length, sharded, combines, outers in header["stages"]:
-            (function,) = canonical.decode(data[at : at + length]).functions
-            stages.append(Stage(function, sharded, tuple(combines), tuple(outers)))
+            *bodies, function = canonical.decode(data[at : at + length]).functions
+            stages.append(Stage(function, sharded, tuple(combines), tuple(outers), tuple(bodies)))
             at += length
         return Program(
             tuple(map(_port_in, header["inputs"])),

@@ -9,6 +9,11 @@ from chainrule.ir.avals import BatchDim, shape_at
 from chainrule.ir.graph import Function
 
 
+def specialise_all(functions: tuple[Function, ...], n: int) -> tuple[Function, ...]:
+    """Bodies for n rows."""
+    return tuple(specialise(f, n) for f in functions)
+
+
 def specialise(function: Function, n: int) -> Function:
     """The function for n rows."""
     return Function(

@@ -11,40 +11,23 @@ is a round in the middle. Two batch axes in a node, or examples moved along the 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import NamedTuple, cast
 
-from chainrule.ir.attrs import AttrValue
+from chainrule.ir.attrs import AttrValue, callees
 from chainrule.ir.avals import Aval, BatchDim, Shape
 from chainrule.ir.graph import Function
-
-
-@dataclass(frozen=True, slots=True)
-class Replicated:
-    """Known everywhere after `level` combining rounds."""
-
-    level: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Batched:
-    """Examples along `axis`, `outer` values apart; outer None fits every layout (filled arrays)."""
-
-    axis: int
-    outer: int | None
-    level: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """A contribution to a `sum` or `max` over examples."""
-
-    how: str
-    level: int = 0
-
-
-State = Replicated | Batched | Partial
+from chainrule_server.engine.flat import Flat
+from chainrule_server.engine.loops.split import loop_states
+from chainrule_server.engine.states import (
+    Batched,
+    Meets,
+    Partial,
+    Replicated,
+    State,
+    available,
+)
 
 
 class Coupled(Exception):
@@ -56,30 +39,63 @@ class Coupled(Exception):
         self.why = why
 
 
-def analyse(function: Function) -> tuple[State, ...]:
+def analyse(flat: Flat) -> tuple[State, ...]:
     """The state of every row.
 
     Raises:
         Coupled: the batch of this function can't be cut.
     """
-    states: list[State] = []
-    for node in function:
+    f = flat.function
+    given = [
+        _state("Input", (), (), aval, {}) if aval.is_batched else Replicated()
+        for aval in f.in_avals
+    ]
+    return tuple(_walk(f, flat.bodies, given))
+
+
+def _walk(f: Function, bodies: tuple[Function, ...], given: Sequence[State]) -> list[State]:
+    states = list(given)
+    several: dict[int, list[State]] = {}
+    for row in range(f.n_inputs, len(f)):
+        node = f.node(row)
         ins = [states[i] for i in node.inputs]
-        in_avals = [function.avals[i] for i in node.inputs]
+        attrs = dict(node.attrs)
         try:
-            states.append(_state(node.op, ins, in_avals, node.aval, dict(node.attrs)))
-        except _Meets as meets:
-            raise Coupled(node.id, str(meets)) from None
-    return tuple(states)
+            if node.op == "Item":
+                states.append(several[node.inputs[0]][cast(int, attrs["index"])])
+            elif callees(node.attrs):
+                named = [bodies[i] for i in callees(node.attrs)]
+                zero = [_is_zero(f, i) for i in node.inputs]
+                several[row] = loop_states(
+                    node.op, ins, attrs, named, partial(_inside, bodies), zero
+                )
+                states.append(several[row][0])
+            else:
+                in_avals = [f.avals[i] for i in node.inputs]
+                states.append(_state(node.op, ins, in_avals, node.aval, attrs))
+        except Meets as meets:
+            raise Coupled(row, str(meets)) from None
+    return states
 
 
-class _Meets(Exception):
-    """Why a row couples examples."""
+def _inside(bodies: tuple[Function, ...], body: Function, given: Sequence[State]) -> list[State]:
+    """States of a body's outputs. A loop can't stop in the middle for all shards to meet."""
+    level = max((s.level for s in given), default=0)
+    try:
+        states = _walk(body, bodies, given)
+    except Coupled as coupled:
+        raise Meets(f"{coupled.why}, inside a loop") from None
+    if any(s.level > level for s in states):
+        raise Meets("examples meet in every step of a loop")
+    return [states[i] for i in body.outputs]
 
 
-def available(state: State) -> int:
-    """The level at which a value can be used as replicated."""
-    return state.level + 1 if isinstance(state, Partial) else state.level
+def _is_zero(f: Function, row: int) -> bool:
+    """Whether a row is a constant of zeros."""
+    while f.ops[row] in ("Expand", "Reshape"):
+        row = f.inputs[row][0]
+    data = dict(f.attrs[row]).get("data")
+    return f.ops[row] == "Constant" and isinstance(data, bytes) and not any(data)
 
 
 def _state(
@@ -88,12 +104,12 @@ def _state(
     level = max((available(s) for s in ins), default=0)
     batch_axes = [i for i, d in enumerate(out.shape) if isinstance(d, BatchDim)]
     if len(batch_axes) > 1:
-        raise _Meets(f"{op} gives {out}, which has two batch axes")
+        raise Meets(f"{op} gives {out}, which has two batch axes")
     axis = batch_axes[0] if batch_axes else None
     if not any(isinstance(s, Batched) for s in ins):
         if axis is not None:
             if op not in _FILLS:
-                raise _Meets(f"{op} makes examples out of values that every shard has")
+                raise Meets(f"{op} makes examples out of values that every shard has")
             return Batched(axis, _leaf_outer(op, axis, out.rank, attrs), level)
         if ins and op in _KEEP and all(isinstance(s, Partial) and s.how == "sum" for s in ins):
             return Partial("sum", max(s.level for s in ins))
@@ -117,7 +133,7 @@ def _join(outers: Sequence[int | None]) -> int | None:
     """The common layout of operands that meet element by element."""
     known = {outer for outer in outers if outer is not None}
     if len(known) > 1:
-        raise _Meets("operands have their examples in different orders")
+        raise Meets("operands have their examples in different orders")
     return known.pop() if known else None
 
 
@@ -142,7 +158,7 @@ def _elementwise(r: _Row) -> State:
     assert r.axis is not None
     for i, s in r.batched:
         if s.axis - r.avals[i].rank != r.axis - r.out.rank:
-            raise _Meets(f"batch axes {s.axis} and {r.axis} meet")
+            raise Meets(f"batch axes {s.axis} and {r.axis} meet")
     return Batched(r.axis, _join([s.outer for _, s in r.batched]), r.level)
 
 
@@ -156,14 +172,14 @@ def _reshape(r: _Row) -> State:
     """What stands before an example in memory stays before it: before * outer is conserved."""
     (_, s), aval = r.batched[0], r.avals[0]
     if r.axis is None or 0 in r.out.shape:
-        raise _Meets(f"a reshape of {aval} to {r.out} has no examples to keep apart")
+        raise Meets(f"a reshape of {aval} to {r.out} has no examples to keep apart")
     if s.outer is None:
         return Batched(r.axis, None, r.level)
     before = _before(aval.shape, s.axis) * s.outer
     ahead = _before(r.out.shape, r.axis)
     k = cast(BatchDim, r.out.shape[r.axis]).k
     if ahead == 0 or before % ahead or k % (before // ahead):
-        raise _Meets(f"a reshape of {aval} to {r.out} mixes examples")
+        raise Meets(f"a reshape of {aval} to {r.out} mixes examples")
     return Batched(r.axis, before // ahead, r.level)
 
 
@@ -174,18 +190,18 @@ def _before(shape: Shape, axis: int) -> int:
 def _segments(r: _Row) -> State:
     """Slice, Pad, Concat, Flip: across the batch axis only in whole segments of N."""
     if r.axis is None:
-        raise _Meets("a cut that leaves no examples")
+        raise Meets("a cut that leaves no examples")
     outers: list[int | None] = []
     untouched = _first_bound(r) == 0 and all(
         r.avals[i].shape[s.axis] == r.out.shape[r.axis] for i, s in r.batched
     )
     flipped = cast(tuple[int, ...], r.attrs.get("axes", ()))
     if r.axis in flipped or r.axis - r.out.rank in flipped:
-        raise _Meets("a flip of the batch")
+        raise Meets("a flip of the batch")
     for i, s in r.batched:
         k = cast(BatchDim, r.avals[i].shape[s.axis]).k
         if not untouched and s.outer is not None and s.outer != k:
-            raise _Meets("a cut or join across the batch that doesn't fall between examples")
+            raise Meets("a cut or join across the batch that doesn't fall between examples")
         outers.append(s.outer if untouched else None)
     if untouched:
         return Batched(r.axis, _join(outers), r.level)
@@ -209,10 +225,10 @@ def _matmul(r: _Row) -> State:
         _join([cast(Batched, a).outer, cast(Batched, b).outer])
         return Partial("sum", r.level)
     if any(inner) or r.axis is None:
-        raise _Meets(f"a product {x} @ {y} sums over examples on one side only")
+        raise Meets(f"a product {x} @ {y} sums over examples on one side only")
     for i, s in r.batched:
         if s.axis - r.avals[i].rank != r.axis - r.out.rank:
-            raise _Meets(f"a product {x} @ {y} meets two batch axes")
+            raise Meets(f"a product {x} @ {y} meets two batch axes")
     return Batched(r.axis, _join([s.outer for _, s in r.batched]), r.level)
 
 
@@ -229,7 +245,7 @@ def _reduction(how: str) -> Callable[[_Row], State]:
 
 def _arg_max(r: _Row) -> State:
     if r.axis is None:
-        raise _Meets("an argmax over examples")
+        raise Meets("an argmax over examples")
     return Batched(r.axis, r.batched[0][1].outer, r.level)
 
 
@@ -237,11 +253,11 @@ def _gather(r: _Row) -> State:
     """Rows of a table: not along the batch."""
     table = r.ins[0]
     if r.axis is None or (isinstance(table, Batched) and table.axis == r.attrs["axis"]):
-        raise _Meets(f"rows of {r.avals[0]} are taken along the batch")
+        raise Meets(f"rows of {r.avals[0]} are taken along the batch")
     lead = cast(int, r.attrs["batch_dims"])
     both = [s for _, s in r.batched]
     if len(both) == 2 and not both[0].axis == both[1].axis < lead:
-        raise _Meets("table and index are batched along different axes")
+        raise Meets("table and index are batched along different axes")
     return Batched(r.axis, _join([s.outer for s in both]), r.level)
 
 
@@ -250,7 +266,7 @@ def _scatter_add(r: _Row) -> State:
     at, lead = cast(int, r.attrs["axis"]), cast(int, r.attrs["batch_dims"])
     index, updates = r.ins
     if isinstance(r.out.shape[at], BatchDim):
-        raise _Meets("rows are added along the batch")
+        raise Meets("rows are added along the batch")
     outers = [s.outer for _, s in r.batched]
     if r.axis is not None:
         return Batched(r.axis, _join(outers), r.level)
@@ -261,7 +277,7 @@ def _scatter_add(r: _Row) -> State:
         and index.axis - lead == updates.axis - at
     )
     if not aligned:
-        raise _Meets(f"updates {r.avals[1]} and index {r.avals[0]} are batched differently")
+        raise Meets(f"updates {r.avals[1]} and index {r.avals[0]} are batched differently")
     _join(outers)
     return Partial("sum", r.level)
 

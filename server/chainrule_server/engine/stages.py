@@ -9,12 +9,12 @@ needs doesn't run the forward pass once more.
 
 from collections.abc import Iterable, Sequence
 
-from chainrule.ir.graph import Function
-from chainrule_server.engine.autodiff import Flat
 from chainrule_server.engine.extract import extract
+from chainrule_server.engine.flat import Flat
+from chainrule_server.engine.loops.table import LOOPS
 from chainrule_server.engine.ops import OPS
 from chainrule_server.engine.program import Stage
-from chainrule_server.engine.split import Batched, Partial, Replicated, State
+from chainrule_server.engine.states import Batched, Partial, Replicated, State
 
 # A replicated value costlier than this is computed once, before the shards, not in each of them.
 _ONCE_FLOPS = 20_000
@@ -40,8 +40,7 @@ def unsplit(flat: Flat) -> tuple[Stage, ...]:
     """One stage that does everything."""
     f = flat.function
     keys = [output_key(n) for n in f.output_names]
-    function = extract(flat, f.outputs, keys, {}, "whole")
-    return (_whole_stage(function),)
+    return (_whole_stage(extract(flat, f.outputs, keys, {}, "whole")),)
 
 
 def key_of(row: int) -> str:
@@ -149,13 +148,13 @@ class _Stages:
                 elif i not in seen:
                     seen.add(i)
                     stack.append(i)
-        function = extract(self.flat, targets, [key_of(r) for r in targets], stops, "sharded")
+        part = extract(self.flat, targets, [key_of(r) for r in targets], stops, "sharded")
         combines, outers = [], []
         for r in targets:
             state = self.states[r]
             combines.append(state.how if isinstance(state, Partial) else "stack")
             outers.append((state.outer or 1) if isinstance(state, Batched) else 1)
-        return Stage(function, True, tuple(combines), tuple(outers))
+        return Stage(part.function, True, tuple(combines), tuple(outers), part.bodies)
 
     def _partial(self, row: int) -> bool:
         return isinstance(self.states[row], Partial)
@@ -170,8 +169,11 @@ class _Stages:
         return self.known_at[i] > 0 or self._flops(i) > _ONCE_FLOPS
 
     def _flops(self, row: int) -> int:
+        op = self.f.ops[row]
+        if op not in OPS:
+            return _ONCE_FLOPS + 1 if op in LOOPS else 0
         avals = tuple(self.f.avals[i] for i in self.f.inputs[row])
-        return OPS[self.f.ops[row]].cost(avals, self.f.avals[row], dict(self.f.attrs[row]))
+        return OPS[op].cost(avals, self.f.avals[row], dict(self.f.attrs[row]))
 
     def _whole(self, targets: Sequence[int], keys: Sequence[str], stage: int) -> Stage:
         """Replicated rows from feeds, combined partials and what earlier unsharded stages left."""
@@ -181,6 +183,6 @@ class _Stages:
         return _whole_stage(extract(self.flat, targets, keys, stops, "whole"))
 
 
-def _whole_stage(function: Function) -> Stage:
-    count = len(function.outputs)
-    return Stage(function, False, ("same",) * count, (1,) * count)
+def _whole_stage(part: Flat) -> Stage:
+    count = len(part.function.outputs)
+    return Stage(part.function, False, ("same",) * count, (1,) * count, part.bodies)

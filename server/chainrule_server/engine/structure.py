@@ -60,7 +60,10 @@ def _flatten(function: Function, debug: Debug, flats: Sequence[Flat]) -> Flat:
             body = flats[cast(int, attrs["function"])]
             if node.op != "Call":
                 derive = vjp if node.op == "Vjp" else jvp
-                wrt, outs = cast(tuple[int, ...], attrs["wrt"]), cast(tuple[int, ...], attrs["outs"])
+                wrt, outs = (
+                    cast(tuple[int, ...], attrs["wrt"]),
+                    cast(tuple[int, ...], attrs["outs"]),
+                )
                 body = derive(body, wrt, outs)
             outputs[node.id] = inline(b, body, inputs, line)
         elif node.op in FUNCTIONS:

@@ -69,9 +69,7 @@ class Rule(Protocol):
 
 def filled(b: Builder, values: Sequence[Expr | None], like: Sequence[Expr]) -> list[Expr]:
     """Zeros in place of None."""
-    return [
-        zeros(b, e.aval) if v is None else v for v, e in zip(values, like, strict=True)
-    ]
+    return [zeros(b, e.aval) if v is None else v for v, e in zip(values, like, strict=True)]
 
 
 def exprs(b: Builder, rows: Sequence[int]) -> list[Expr]:

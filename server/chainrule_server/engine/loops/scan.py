@@ -194,9 +194,7 @@ class Scan:
         steps = take(done)
         outputs = (*k_out, *y_out, *steps)
         by_out = dict(zip((*f_carry, *f_ys), (*k_t_out, *y_t_out), strict=True))
-        return outputs, [
-            Expr(b, by_out[i]) if i in by_out else None for i in range(len(outputs))
-        ]
+        return outputs, [Expr(b, by_out[i]) if i in by_out else None for i in range(len(outputs))]
 
 
 def _begin(avals: Sequence[Aval]) -> tuple[Builder, list[int]]:

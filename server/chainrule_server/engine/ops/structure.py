@@ -4,12 +4,15 @@ from functools import partial
 
 import numpy as np
 
+from chainrule.ir.attrs import AttrValue
+from chainrule.ir.expr import Expr
 from chainrule_server.engine.ops.table import (
     Array,
     Arrays,
     AttrMap,
     NoDerivative,
     Op,
+    Tangents,
     Thunk,
     no_cost,
     no_workspace,
@@ -28,6 +31,17 @@ def _same(x: Array, attrs: AttrMap, shape: tuple[int, ...]) -> Array:
     return x
 
 
+def _pass_ct(ct: Expr, out: Expr, x: Expr, *, token: AttrValue) -> tuple[Expr | None, ...]:
+    # y = x:  x_ct = ct
+    del out, x, token
+    return (ct,)
+
+
+def _pass_t(tangents: Tangents, out: Expr, x: Expr, *, token: AttrValue) -> Expr | None:
+    del out, x, token
+    return tangents[0]
+
+
 STRUCTURE = (
     # y = x, and y' = 0 by decree
     Op(
@@ -40,4 +54,6 @@ STRUCTURE = (
         linear=((0,),),
         view=_same,
     ),
+    # y = x; its token keeps equal nodes behind it from being found by CSE
+    Op("Barrier", _bind, _pass_ct, _pass_t, no_cost, no_workspace, linear=((0,),), view=_same),
 )
