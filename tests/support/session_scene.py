@@ -81,11 +81,13 @@ class Scene:
         limits: SessionLimits | None = None,
         failpoints: Failpoints | None = None,
         engine: SmallEngine | None = None,
+        boot_id: bytes | None = None,
     ) -> None:
         self.engine = engine or SmallEngine()
         self.registered: dict[bytes, Graph] = {}
         self.disk = disk or LinuxDisk()
         self.folder = DataFolder(path, self.disk, OWNER)
+        self.folder.boot_id = boot_id or self.folder.boot_id
         self.objects = ObjectStore(self.folder.of_tenant, self.disk, quota_bytes=1 << 30)
         self.registry = SessionRegistry(
             self.folder,

@@ -7,6 +7,7 @@ log  state        its history and where it stands
 tombstone         all that stays of a closed one
 """
 
+import re
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,8 @@ from chainrule_server.storage.disk import Disk
 from chainrule_server.storage.failures import translated
 from chainrule_server.storage.files import read_file, remove_tree, replace_file
 from chainrule_server.storage.objects import ObjectStore, map_tensor
+
+_GRAPH = re.compile("[0-9a-f]{64}")
 
 
 class Home(Protocol):
@@ -77,18 +80,20 @@ class FolderHome:
         self._objects = objects
         self._tenant = tenant
         self._captures: dict[bytes, Array] = {}
+        self._digests: set[bytes] | None = None
 
     def graph_digests(self) -> tuple[bytes, ...]:
-        names = self._disk.names(self.path / "graphs")
-        return tuple(bytes.fromhex(name) for name in names if len(name) == 64)
+        return tuple(sorted(self._known()))
 
     def add_graph(self, digest: bytes, graph: Graph) -> None:
+        known = self._known()
         with translated("keeping a graph of the session"):
             self._disk.make_folder(self.path / "graphs")
             replace_file(self._disk, self._graph_path(digest), canonical.encode(graph))
+        known.add(digest)
 
     def graph(self, digest: bytes) -> Graph | None:
-        if self._disk.stat(self._graph_path(digest)) is None:
+        if digest not in self._known():
             return None
         with translated("reading a graph of the session"):
             graph = canonical.decode(read_file(self._disk, self._graph_path(digest)))
@@ -99,11 +104,10 @@ class FolderHome:
     def capture(self, digest: bytes) -> Array:
         if digest not in self._captures:
             path = self.path / "objects" / digest.hex()
-            if self._disk.stat(path) is None:
-                with translated("holding an object"):
+            with translated("holding an object"):
+                if self._disk.stat(path) is None:
                     self._disk.make_folder(path.parent)
-                self._objects.hold(self._tenant, digest, path)
-            with translated("reading an object"):
+                    self._objects.hold(self._tenant, digest, path)
                 self._captures[digest] = map_tensor(self._disk, path)
         return self._captures[digest]
 
@@ -122,6 +126,14 @@ class FolderHome:
             self._disk.unlink(self.path / name)
         for name in ("graphs", "objects"):
             remove_tree(self._disk, self.path / name)
+
+    def _known(self) -> set[bytes]:
+        """Digests of the graphs in the folder, listed once."""
+        if self._digests is None:
+            with translated("listing the graphs of the session"):
+                names = self._disk.names(self.path / "graphs")
+            self._digests = {bytes.fromhex(name) for name in names if _GRAPH.fullmatch(name)}
+        return self._digests
 
     def _graph_path(self, digest: bytes) -> Path:
         return self.path / "graphs" / digest.hex()

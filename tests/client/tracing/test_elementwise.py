@@ -21,7 +21,7 @@ B = np.array([[True, False, True], [False, False, True]])
 
 UNARY = """negative positive absolute fabs sign exp expm1 sin cos tanh square reciprocal
     floor ceil trunc rint fix isfinite isnan isinf logical_not"""
-UNARY_OF_INTEGERS = """negative absolute sign exp sin tanh square floor logical_not isfinite
+UNARY_OF_INTEGERS = """negative absolute sign exp sin tanh square logical_not isfinite
     invert"""
 BINARY = """add subtract multiply divide maximum minimum less less_equal greater
     greater_equal equal not_equal floor_divide remainder mod logical_and logical_or logical_xor"""
@@ -73,7 +73,6 @@ def named(names: str, *args: Any, kind: str = "") -> list[Row]:
     ("NumPy scalar left", lambda x: np.float64(2) * x - np.sqrt(2) + np.int64(3) / x, (X,)),
     ("NumPy scalar compared", lambda x: (np.float64(0.5) < x) | (np.float64(1) == x), (X,)),
     ("expit", lambda x: scipy.special.expit(x) + scipy.special.xlogy(x * 0, x), (X,)),
-    ("large int", lambda x: x * 2**70, (X,)),
     ("captured left", lambda x: Y * x, (X,)),
     ("captured matrix", lambda x: np.subtract(X, x), (X,)),
     ("abs operator", lambda x: abs(-x), (X,)),
@@ -119,6 +118,12 @@ def _grown(x: Any) -> Any:
 )
 def test_composed_functions_equal_numpy(f: Any, args: Any) -> None:
     assert_same(f, *args, rtol=1e-11)
+
+
+def test_versions_of_numpy_agree_here_whatever_they_do_themselves() -> None:
+    np.testing.assert_array_equal(run(trace(lambda x: x * 2**70, X), X), X * 2.0**70)
+    graph = trace(np.floor, I)
+    assert graph.out_avals["out"].dtype.label == "int64"
 
 
 def test_less_equal_is_false_for_nan() -> None:
