@@ -114,6 +114,7 @@ _MOVEMENT = (
         integer=True,
     ),
     Row("StopGradient", np.array, ONE, (FLOAT,), integer=True),
+    Row("Barrier", lambda x, token=0: np.array(x), ONE, (FLOAT,), "polynomial", integer=True),
 )
 
 _CONTRACTION = (

@@ -24,9 +24,10 @@ from chainrule.ir.expr import (
     transpose,
 )
 from chainrule.ir.graph import Debug, Function
-from chainrule_server.engine.autodiff import Flat
 from chainrule_server.engine.compiler import compile_flat
-from chainrule_server.engine.split import Batched, Coupled, Partial, Replicated, State, analyse
+from chainrule_server.engine.flat import Flat
+from chainrule_server.engine.split import Coupled, analyse
+from chainrule_server.engine.states import Batched, Partial, Replicated, State
 from support import naive
 from support.engine_run import run
 from support.random_graphs import random_function
@@ -36,7 +37,7 @@ N2 = BatchDim(2)
 
 
 def state_of(f: Function) -> State:
-    return analyse(f)[f.outputs[0]]
+    return analyse(Flat(f, Debug()))[f.outputs[0]]
 
 
 def iota(x: Expr, *shape: int | BatchDim, axis: int) -> Expr:
@@ -109,7 +110,7 @@ def test_state(f: Function, expected: State) -> None:
 )  # fmt: skip
 def test_rows_that_couple_examples(f: Function, why: str) -> None:
     with pytest.raises(Coupled, match=why) as caught:
-        analyse(f)
+        analyse(Flat(f, Debug()))
     assert caught.value.row == f.outputs[0]
 
 

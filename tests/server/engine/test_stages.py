@@ -7,9 +7,8 @@ from chainrule.ir.avals import Aval, DType
 from chainrule.ir.builder import Builder
 from chainrule.ir.expr import Expr, cast, reduce_sum, sin
 from chainrule.ir.graph import Graph
-from chainrule_server.engine.autodiff import Flat
 from chainrule_server.engine.compiler import compile_main, compile_request
-from chainrule_server.engine.passes.simplify import simplify
+from chainrule_server.engine.lower import lower
 from chainrule_server.engine.program import Port, Program
 from chainrule_server.engine.requests import Kind, Request, extend
 from chainrule_server.engine.stages import output_key, unsplit
@@ -37,7 +36,7 @@ def feeds_of(g: Graph, loss: Loss) -> dict[str, Array]:
 
 def whole(g: Graph) -> Program:
     """The program that a coupled graph would get."""
-    flat = Flat(*simplify(*flatten(g)))
+    flat = lower(flatten(g))
     split = compile_main(g, {})
     outputs = tuple(Port(p.name, p.aval, p.place, output_key(p.name)) for p in split.outputs)
     return Program(split.inputs, outputs, unsplit(flat), None)

@@ -9,7 +9,7 @@ from chainrule.ir.structure import ScanShape
 from chainrule_server.engine.states import Batched, Meets, Partial, Replicated, State, available
 
 AttrMap = dict[str, AttrValue]
-Analyse = Callable[[Function, Sequence[State]], list[State]]
+Analyse = Callable[[Function, Sequence[State], bool], list[State]]
 
 
 def loop_states(
@@ -27,7 +27,8 @@ def loop_states(
         ins: states of its operands.
         attrs: of the node.
         bodies: its functions.
-        analyse: gives the states of a function's outputs from those of its inputs.
+        analyse: gives the states of a function's outputs from those of its inputs; where told, it refuses a
+            function in which shards would have to meet.
         is_zero: per operand, whether it is a constant zero: then it may start a sum over examples.
 
     Raises:
@@ -38,7 +39,7 @@ def loop_states(
     if op == "Cond":
         if isinstance(given[0], Batched):
             raise Meets("a condition that differs between examples")
-        sides = [analyse(body, given[1:]) for body in bodies]
+        sides = [analyse(body, given[1:], True) for body in bodies]
         for a, b in zip(*sides, strict=True):
             if _kind(a) != _kind(b):
                 raise Meets("the branches of a condition split differently")
@@ -62,22 +63,26 @@ def _scan(
     given, is_zero = given[first:], is_zero[first:]
     nc, nk = shape.n_consts, shape.n_carry
     xs = [_inner(s) for s in given[nc + nk :]]
-    carry = list(given[nc : nc + nk])
     done = int(shape.until)
-    # A carry can only go from replicated to partial or batched, so nk + 1 rounds settle it.
+    # A carry that begins at zero may be a sum over examples that grows: supposed until the body contradicts.
+    carry: list[State] = [
+        Partial("sum", level) if is_zero[nc + i] and isinstance(s, Replicated) else s
+        for i, s in enumerate(given[nc : nc + nk])
+    ]
+    # Each round settles a carry for good, so nk + 1 rounds are enough.
     for _ in range(nk + 2):
-        outs = analyse(body, [*given[:nc], *carry, *xs])
-        if done and not isinstance(outs[0], Replicated):
-            raise Meets("a loop that ends at another step for each example")
+        outs = analyse(body, [*given[:nc], *carry, *xs], False)
         moved = [
-            _joined(old, new, is_zero[nc + i])
-            for i, (old, new) in enumerate(zip(carry, outs[done : done + nk], strict=True))
+            _joined(old, new, level) for old, new in zip(carry, outs[done : done + nk], strict=True)
         ]
         if moved == carry:
             break
         carry = moved
     else:
         raise Meets("the carry of a loop doesn't settle")
+    outs = analyse(body, [*given[:nc], *carry, *xs], True)
+    if done and not isinstance(outs[0], Replicated):
+        raise Meets("a loop that ends at another step for each example")
     ys = [_outer(s) for s in outs[done + nk :]]
     steps: list[State] = [Replicated(level)] if done else []
     return [_max_level(s, level) for s in (*carry, *ys)] + steps
@@ -92,7 +97,7 @@ def _fixed_point(
     attrs: AttrMap,
 ) -> list[State]:
     state = list(given[nc:])
-    outs = analyse(body, given)
+    outs = analyse(body, given, True)
     if all(isinstance(s, Replicated) for s in (*state, *outs)):
         return [Replicated(level)] * (len(outs) + 2)
     # Examples that converge together share their steps; only those that freeze alone may be looked at apart.
@@ -134,21 +139,18 @@ def _outer(state: State) -> State:
     )
 
 
-def _joined(old: State, new: State, zero: bool) -> State:
-    """The state of a carry that begins as `old` and comes out as `new`."""
+def _joined(old: State, new: State, level: int) -> State:
+    """The state of a carry that goes in as `old` and comes out as `new`."""
     if isinstance(old, Batched) and isinstance(new, Batched):
-        if old.axis != new.axis or (None not in (old.outer, new.outer) and old.outer != new.outer):
+        differ = None not in (old.outer, new.outer) and old.outer != new.outer
+        if old.axis != new.axis or differ:
             raise Meets("a carry whose examples change their order")
-        return Batched(old.axis, old.outer or new.outer, max(old.level, new.level))
-    if isinstance(new, Partial) and (isinstance(old, Partial) or zero):
-        if new.how != "sum":
-            raise Meets("a maximum over examples carried through a loop")
-        return Partial("sum", max(old.level, new.level))
+        return Batched(old.axis, old.outer or new.outer, level)
     if isinstance(old, Partial):
-        raise Meets("a sum over examples that a loop uses before it is complete")
+        return old if isinstance(new, Partial) and new.how == "sum" else Replicated(level)
     if isinstance(new, Partial):
         raise Meets("a loop adds sums over examples to a start that isn't zero")
-    return new
+    return new if isinstance(new, Batched) else Replicated(level)
 
 
 def _kind(state: State) -> tuple[object, ...]:
