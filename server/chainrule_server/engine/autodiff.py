@@ -49,7 +49,7 @@ def vjp(flat: Flat, wrt: Sequence[int], outs: Sequence[int]) -> Flat:
     pull_back(flat, b, rows, active_rows(f, wrt), cts)
     found = [cts[i].id if i in cts else zeros(b, f.avals[i]).id for i in wrt]
     outputs = [rows[i] for i in f.outputs]
-    return _end(b, f, outputs, found, [f"ct/{f.input_names[i]}" for i in wrt])
+    return _end(b, f, outputs, found)
 
 
 def pull_back(
@@ -124,7 +124,7 @@ def jvp(flat: Flat, wrt: Sequence[int], outs: Sequence[int]) -> Flat:
         for i in (f.outputs[k] for k in outs)
     ]
     outputs = [rows[i] for i in f.outputs]
-    return _end(b, f, outputs, found, [f"t/{f.output_names[k]}" for k in outs])
+    return _end(b, f, outputs, found)
 
 
 def unbroadcast(ct: Expr, aval: Aval) -> Expr:
@@ -151,7 +151,8 @@ def _begin(flat: Flat, seeds: Sequence[Aval], kind: str) -> tuple[Builder, list[
         b.input(name, aval)
         for name, aval in zip(flat.function.input_names, flat.function.in_avals, strict=True)
     ]
-    rows += [b.input(f"{kind}/{k}", aval) for k, aval in enumerate(seeds)]
+    # A name with a space is no user's, and its position is no earlier derivative's.
+    rows += [b.input(f"{kind} {k}", aval) for k, aval in enumerate(seeds, start=len(rows))]
     return b, rows
 
 
@@ -174,8 +175,8 @@ def active_rows(f: Function, wrt: Sequence[int]) -> set[int]:
     return active
 
 
-def _end(
-    b: Builder, f: Function, values: Sequence[int], found: Sequence[int], names: Sequence[str]
-) -> Flat:
-    out = b.finish([*values, *found], [*f.output_names, *names], f.name)
+def _end(b: Builder, f: Function, values: Sequence[int], found: Sequence[int]) -> Flat:
+    # Outputs go by position from here on, and names of the user's must not meet ours.
+    outputs = [*values, *found]
+    out = b.finish(outputs, [str(k) for k in range(len(outputs))], f.name)
     return Flat(*eliminate(out, b.debug()))
