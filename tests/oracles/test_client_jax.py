@@ -1,65 +1,61 @@
-"""JAX says the same: forward and reverse mode, their products, and derivatives of derivatives."""
+"""The client's calls give what JAX's give, in JAX's structure: aux, several arguments, trees."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import chainrule as cr
+from support.network import golden, loss
 
-pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("jax")]
+pytestmark = pytest.mark.oracle
 
-X = np.linspace(-0.9, 1.1, 12).reshape(3, 4)
-T = np.sin(np.arange(12.0)).reshape(3, 4)
-
-# Written once, for NumPy and for jax.numpy: `n` is the one or the other.
-FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
-    "composition": lambda n, x: n.sin((2 * x + 1) ** 2),
-    "normalised rows": lambda n, x: (
-        (x - x.mean(axis=1, keepdims=True)) / (x.std(axis=1, keepdims=True) + 0.1)
-    ),
-    "log sum exp": lambda n, x: n.log(n.sum(n.exp(x), axis=0)),
-    "bilinear": lambda n, x: n.einsum("ij,kj->ik", x, n.tanh(x)),
-    "power of a base": lambda n, x: (1.5 + x) ** (0.5 * x),
-    "where": lambda n, x: n.where(x > 0.1, x**2, n.exp(x)),
-    "clip": lambda n, x: n.clip(x, -0.5, 0.5) * x,
-    "arctan2": lambda n, x: n.arctan2(x, 1.0 + x**2),
-    "moved axes": lambda n, x: n.transpose(n.reshape(x, (2, 2, 3)), (2, 0, 1)) * 3.0,
-    "padded": lambda n, x: n.pad(x, ((1, 0), (0, 2))) ** 2,
-    "stacked": lambda n, x: n.stack([x, n.cos(x)], axis=1),
-    "prefix sums": lambda n, x: n.cumsum(x, axis=1) ** 2,
-}  #
+RECORD = golden()
+PARAMS, X, Y = RECORD["params"], RECORD["x"], RECORD["y"]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_jvp_and_vjp_are_jaxs(client: cr.Client, jax: Any, name: str) -> None:
-    f = FUNCTIONS[name]
-    value, tangent = client.jvp(lambda x: f(np, x), (X,), (T,))
-    theirs, their_tangent = jax.jvp(lambda x: f(jax.numpy, x), (X,), (T,))
-    np.testing.assert_allclose(value, theirs, rtol=1e-13, atol=1e-14)
-    np.testing.assert_allclose(tangent, their_tangent, rtol=1e-11, atol=1e-13)
-
-    cotangent = np.cos(np.arange(value.size)).reshape(value.shape)
-    _, (ct,) = client.vjp(lambda x: f(np, x), (X,), cotangent)
-    _, pull = jax.vjp(lambda x: f(jax.numpy, x), X)
-    np.testing.assert_allclose(ct, pull(jax.numpy.asarray(cotangent))[0], rtol=1e-11, atol=1e-13)
+def same(jax: Any, ours: Any, theirs: Any) -> None:
+    leaves, structure = jax.tree_util.tree_flatten(theirs)
+    mine, own = jax.tree_util.tree_flatten(ours)
+    assert structure == own
+    for a, b in zip(mine, leaves, strict=True):
+        np.testing.assert_allclose(a, np.asarray(b), rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_hvp_is_jaxs(client: cr.Client, jax: Any, name: str) -> None:
-    f = FUNCTIONS[name]
-    ours = client.hvp(lambda x: np.sum(f(np, x) ** 2), X, vector=T)
-    gradient = jax.grad(lambda x: (f(jax.numpy, x) ** 2).sum())
-    theirs = jax.jvp(gradient, (X,), (T,))[1]
-    np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-11)
+def test_value_and_gradient_of_several_arguments(client: cr.Client, jax: Any) -> None:
+    def theirs(p: Any, x: Any, y: Any) -> Any:
+        a = jax.nn.sigmoid(x @ p["W1"] + p["b1"])
+        return 0.5 * jax.numpy.mean(jax.numpy.sum((a @ p["W2"] + p["b2"] - y) ** 2, axis=-1))
+
+    for numbers in (0, 1, (0,), (0, 2)):
+        ours = client.value_and_grad(loss, PARAMS, X, Y, wrt=numbers)
+        same(jax, ours, jax.value_and_grad(theirs, argnums=numbers)(PARAMS, X, Y))
 
 
-def test_the_third_derivative_is_jaxs(client: cr.Client, jax: Any) -> None:
-    def nested(library: Any, n: Any, x: Any) -> Any:
-        first = library.grad(lambda x: n.sin((2 * x + 1) ** 2))
-        return library.grad(library.grad(first))(x)
+def test_aux_has_jax_s_structure(client: cr.Client, jax: Any) -> None:
+    def f(n: Any) -> Any:
+        return lambda x: (n.sum(n.sin(x)), {"cos": n.cos(x), "both": (x, 2 * x)})
 
-    ours = client.value(lambda x: nested(cr, np, x), np.float64(0.3))
-    theirs = nested(jax, jax.numpy, 0.3)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    ours, theirs = f(np), f(jax.numpy)
+    same(
+        jax,
+        client.value_and_grad(ours, X, has_aux=True),
+        jax.value_and_grad(theirs, has_aux=True)(X),
+    )
+    same(jax, client.grad(ours, X, has_aux=True), jax.grad(theirs, has_aux=True)(X))
+
+
+def test_vjp_and_jvp_take_and_give_jax_s_trees(client: cr.Client, jax: Any) -> None:
+    def f(n: Any) -> Any:
+        return lambda p, x: {"y": n.tanh(x @ p["W1"]), "s": n.sum(x)}
+
+    p = {"W1": PARAMS["W1"]}
+    ct = {"y": np.ones((len(X), 8)), "s": np.float64(2.0)}
+    value, pull = jax.vjp(f(jax.numpy), p, X)
+    same(jax, client.vjp(f(np), (p, X), ct), (value, pull(ct)))
+    tangents = ({"W1": np.ones_like(p["W1"])}, np.cos(X))
+    same(
+        jax,
+        client.jvp(f(np), (p, X), tangents),
+        jax.jvp(f(jax.numpy), (p, X), tangents),
+    )
