@@ -25,6 +25,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "where": lambda n, x: n.where(x > 0.1, x**2, n.exp(x)),
     "clip": lambda n, x: n.clip(x, -0.5, 0.5) * x,
     "outer product": lambda n, x: x[:, None, :] * n.log1p(x**2)[None, :, :],
+    "arctan2": lambda n, x: n.arctan2(x, 1.0 + x**2),
     "moved axes": lambda n, x: n.transpose(n.reshape(x, (2, 2, 3)), (2, 0, 1)) * 3.0,
     "padded": lambda n, x: n.pad(x, ((1, 0), (0, 2))) ** 2,
     "stacked": lambda n, x: n.stack([x, n.cos(x)], axis=1),
