@@ -203,7 +203,8 @@ class _Run:
             for name, leaf in zip(names, leaves, strict=True):
                 if np.ndim(leaf) == 0:
                     found[name.removeprefix("metrics").lstrip("/") or "metric"] = float(leaf)
-            bar.set_description_str(", ".join(f"{k} {v:.4g}" for k, v in found.items()))
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in found.items())
+            bar.set_description_str(f"validation {shown}")
         seconds = time.perf_counter() - meter.begin
         mean = meter.total / max(meter.rows, 1)
         epoch = Epoch(number, self.history.steps[-1], mean, found, seconds)

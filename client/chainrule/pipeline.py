@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -47,6 +48,9 @@ _ENDS = frozenset(
         ErrorCode.NUMERICS_CHANGED,
     }
 )
+
+# A thread without work ends; a session that pauses for long begins with a new one.
+_IDLE_S = 5.0
 
 
 class Pending(Future[T]):
@@ -197,7 +201,9 @@ class Pipeline:
 
     def _send_all(self) -> None:
         while True:
-            operation = self._work.get()
+            operation = self._next()
+            if operation is None:
+                return
             try:
                 value = operation.decode(self._send(operation), operation.chain)
             except ChainruleError as error:
@@ -206,8 +212,17 @@ class Pipeline:
                 self._refused(operation, _broken(error))
             else:
                 self._applied(operation, value)
-            if self._transport.closed:
-                return
+
+    def _next(self) -> Operation[Any] | None:
+        """The next operation for this thread; None ends it, after some seconds without one."""
+        with suppress(queue.Empty):
+            return self._work.get(timeout=_IDLE_S)
+        with self._state:
+            # Operations are handed over under this lock, so none can slip in unseen.
+            with suppress(queue.Empty):
+                return self._work.get_nowait()
+            self._threads -= 1
+        return None
 
     def _send(self, operation: Operation[Any]) -> bytes:
         backoff, timeout_s, recovered = Backoff(), operation.timeout_s, 0

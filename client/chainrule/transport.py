@@ -25,7 +25,7 @@ Reply = TypeVar("Reply", bound=Message)
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0
 # Where nothing has ever answered, the address is the likelier fault than a restart.
-CONNECT_S = 10.0
+CONNECT_S = 5.0
 _OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.max_receive_message_length", 2 * MESSAGE_BYTES),
     ("grpc.max_send_message_length", -1),  # calls.py bounds what is sent, by call

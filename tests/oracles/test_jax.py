@@ -16,18 +16,20 @@ T = np.sin(np.arange(12.0)).reshape(3, 4)
 # Written once, for NumPy and for jax.numpy: `n` is the one or the other.
 FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "composition": lambda n, x: n.sin((2 * x + 1) ** 2),
-    "normalised rows": lambda n, x: (x - x.mean(axis=1, keepdims=True)) / (x.std(axis=1, keepdims=True) + 0.1),
+    "normalised rows": lambda n, x: (
+        (x - x.mean(axis=1, keepdims=True)) / (x.std(axis=1, keepdims=True) + 0.1)
+    ),
     "log sum exp": lambda n, x: n.log(n.sum(n.exp(x), axis=0)),
     "bilinear": lambda n, x: n.einsum("ij,kj->ik", x, n.tanh(x)),
     "power of a base": lambda n, x: (1.5 + x) ** (0.5 * x),
     "where": lambda n, x: n.where(x > 0.1, x**2, n.exp(x)),
     "clip": lambda n, x: n.clip(x, -0.5, 0.5) * x,
+    "outer product": lambda n, x: x[:, None, :] * n.log1p(x**2)[None, :, :],
     "arctan2": lambda n, x: n.arctan2(x, 1.0 + x**2),
     "moved axes": lambda n, x: n.transpose(n.reshape(x, (2, 2, 3)), (2, 0, 1)) * 3.0,
     "padded": lambda n, x: n.pad(x, ((1, 0), (0, 2))) ** 2,
     "stacked": lambda n, x: n.stack([x, n.cos(x)], axis=1),
-    "prefix sums": lambda n, x: n.cumsum(x, axis=1) ** 2,
-}  # 
+}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

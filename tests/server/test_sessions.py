@@ -7,15 +7,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+import numpy as np
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from chainrule.errors import ChainruleError, ErrorCode, NotFound
+from chainrule.errors import ChainruleError, ErrorCode, NotFound, NumericError
+from chainrule.ir.tensors import Array
+from chainrule_server.sessions.types import OpHeader, StepBody
 from chainrule_server.storage.folder import DataFolder
 from support.faulty_disk import FaultyDisk
 from support.session_child import STEPS
-from support.session_scene import OWNER, Client, Scene, caller, equal, undisturbed
+from support.session_scene import OWNER, Client, Scene, batch, caller, equal, undisturbed
+from support.small_model import MOMENTUM, RATE
 
 T = TypeVar("T")
 TESTS = Path(__file__).parent.parent
@@ -158,3 +166,128 @@ def test_two_servers_on_one_folder_the_second_is_refused_with_the_owner(tmp_path
     assert info.value.facts["owner"] == OWNER
     scene.end()
     Scene(tmp_path / "data").end()
+
+
+class Reference:
+    """The same model without a session: three arrays and their momentum."""
+
+    def __init__(self) -> None:
+        self.w, self.b = np.array([[0.5], [-0.25], [0.125]]), np.array(0.0)
+        self.vw, self.vb, self.seen = self.w * 0.0, self.b * 0.0, np.array(0.0)
+
+    def step(self, i: int) -> None:
+        x, y = batch(i)
+        residual = x @ self.w + self.b - y
+        self.vw = MOMENTUM * self.vw + 2 * 1.0 / len(x) * (x.T @ residual)
+        self.vb = MOMENTUM * self.vb + 2 * 1.0 / len(x) * np.sum(residual)
+        self.w, self.b = self.w - RATE * self.vw, self.b - RATE * self.vb
+        self.seen = self.seen + 1.0
+
+    def state(self) -> dict[str, Array]:
+        return {
+            "buffers/seen": np.asarray(self.seen),
+            "params/b": np.asarray(self.b),
+            "params/w": self.w,
+            "state/b": np.asarray(self.vb),
+            "state/w": self.vw,
+        }
+
+
+class SessionsAgainstAModel(RuleBasedStateMachine):
+    """Any order of steps, resends, failures, take-overs and ends of the server."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.scene = Scene(Path(self.folder.name) / "data")
+        self.client = self.scene.create()
+        self.model = Reference()
+        self.applied: list[tuple[OpHeader, StepBody]] = []
+        self.zombies: list[Client] = []
+
+    def teardown(self) -> None:
+        self.scene.end()
+        self.folder.cleanup()
+
+    def send(self, call: tuple[OpHeader, StepBody]) -> object:
+        return self.scene.registry.apply(caller(), *call)
+
+    def refused(self, call: tuple[OpHeader, StepBody], code: ErrorCode) -> None:
+        with pytest.raises(ChainruleError) as info:
+            self.send(call)
+        assert info.value.code is code
+
+    @rule(i=st.integers(0, 50))
+    def step(self, i: int) -> None:
+        call = self.client.step_call(i)
+        self.client.step(i)
+        self.model.step(i)
+        self.applied.append(call)
+
+    @rule(i=st.integers(0, 50))
+    def fail(self, i: int) -> None:
+        self.scene.engine.failure = NumericError("no")
+        self.refused(self.client.step_call(i), ErrorCode.NUMERIC_FAILURE)
+
+    @precondition(lambda self: self.applied)
+    @rule(data=st.data())
+    def resend(self, data: st.DataObject) -> None:
+        header, body = data.draw(st.sampled_from(self.applied))
+        now = OpHeader(
+            header.session_id,
+            self.client.epoch,
+            header.seq,
+            header.prev,
+            header.request_id,
+            header.digest,
+        )
+        reply = self.scene.registry.apply(caller(), now, body)
+        assert reply.replayed
+        assert reply.seq == header.seq
+
+    @precondition(lambda self: self.applied)
+    @rule(data=st.data())
+    def send_another_under_an_old_number(self, data: st.DataObject) -> None:
+        header, _ = data.draw(st.sampled_from(self.applied))
+        call = self.client.step_call(99, seq=header.seq, prev=header.prev)
+        self.refused(call, ErrorCode.STEP_CONFLICT)
+
+    @rule(i=st.integers(0, 50))
+    def send_with_another_history(self, i: int) -> None:
+        self.refused(self.client.step_call(i, prev=b"x" * 32), ErrorCode.HISTORY_MISMATCH)
+
+    @rule(i=st.integers(0, 50), ahead=st.integers(4, 9))
+    def send_too_early(self, i: int, ahead: int) -> None:
+        call = self.client.step_call(i, seq=self.client.seq + ahead, prev=b"x" * 32)
+        self.refused(call, ErrorCode.STEP_GAP)
+
+    @rule()
+    def take_over(self) -> None:
+        self.zombies.append(self.client)
+        self.client = self.scene.open()
+        assert self.client.epoch == self.zombies[-1].epoch + 1
+
+    @precondition(lambda self: self.zombies)
+    @rule(i=st.integers(0, 50), data=st.data())
+    def a_zombie_steps(self, i: int, data: st.DataObject) -> None:
+        zombie = data.draw(st.sampled_from(range(len(self.zombies))))
+        self.refused(self.zombies[zombie].step_call(i), ErrorCode.FENCED)
+
+    @rule(drained=st.booleans())
+    def end_and_start(self, drained: bool) -> None:
+        if drained:
+            assert self.scene.registry.drain(0.0) == ()
+        self.scene.end()
+        self.scene = Scene(Path(self.folder.name) / "data")
+        self.client.registry = self.scene.registry
+
+    @invariant()
+    def the_state_is_the_models(self) -> None:
+        assert equal(self.client.state(), self.model.state())
+
+
+TestSessionsAgainstAModel = SessionsAgainstAModel.TestCase
+TestSessionsAgainstAModel.settings = settings(
+    max_examples=25, stateful_step_count=25, deadline=None, database=None
+)
+TestSessionsAgainstAModel.pytestmark = [pytest.mark.slow]  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     "Div": np.divide, "Pow": np.power, "Max": np.maximum, "Min": np.minimum, "Less": np.less,
     "Equal": np.equal, "And": np.bitwise_and, "Or": np.bitwise_or, "Xor": np.bitwise_xor,
     "Not": np.logical_not, "IntDiv": np.floor_divide, "Mod": np.remainder, "Where": np.where,
-    "IsFinite": np.isfinite, "MatMul": np.matmul,
+    "IsFinite": np.isfinite, "MatMul": np.matmul, "Atan2": np.arctan2,
 }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def rows(function: Function, inputs: Sequence[Array], n: int = 1) -> list[Array]
             else:
                 shape = node.aval.concrete(n).dims
                 ins = [values[i] for i in node.inputs]
-                values.append(np.asarray(_value(node.op, ins, attrs, shape, n)))
+                values.append(np.asarray(value(node.op, ins, attrs, shape, n)))
                 if not np.iscomplexobj(values[-1]):
                     assert values[-1].dtype == node.aval.dtype.numpy, node
                 assert values[-1].shape == shape, node
@@ -52,9 +52,10 @@ def outputs(function: Function, feeds: Mapping[str, Array], n: int = 1) -> dict[
     }
 
 
-def _value(
+def value(
     op: str, ins: Sequence[Array], attrs: Mapping[str, Any], shape: tuple[int, ...], n: int
 ) -> Any:
+    """What a primitive gives, its output having this shape."""
     if op in _UFUNCS:
         return _UFUNCS[op](*ins)
     x = ins[0] if ins else np.zeros(())

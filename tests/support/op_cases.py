@@ -83,6 +83,15 @@ _ELEMENTWISE = (
     _unary("Sin", np.sin, mpmath.sin, _at(0.0, 1.0, 0.0)),
     _unary("Cos", np.cos, mpmath.cos, _at(0.0, 0.0, -1.0)),
     _unary("Tanh", np.tanh, mpmath.tanh, _at(0.0, 1.0, 0.0), _at(1000.0, 0.0, 0.0)),
+    _binary(
+        "Atan2",
+        np.arctan2,
+        mpmath.atan2,
+        Point((0.0, 1.0), (1.0, 0.0), ((0.0, -1.0), (-1.0, 0.0))),
+        Point((1.0, 1.0), (0.5, -0.5), ((-0.5, 0.0), (0.0, 0.5))),
+        draws=(SAFE, SAFE),
+        integer=False,
+    ),
     Row(
         "IntPow",
         lambda x, n: np.power(x, n),

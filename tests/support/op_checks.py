@@ -11,8 +11,8 @@ from chainrule.ir.attrs import AttrValue
 from chainrule.ir.avals import Aval, DType
 from chainrule.ir.builder import Builder
 from chainrule_server.engine import autodiff
-from chainrule_server.engine.autodiff import Flat
 from chainrule_server.engine.executor import evaluate
+from chainrule_server.engine.flat import Flat
 from chainrule_server.engine.ops import OPS
 from chainrule_server.engine.passes.dce import eliminate
 from chainrule_server.engine.plan import plan_function

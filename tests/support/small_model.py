@@ -102,6 +102,7 @@ class SmallEngine:
 
     def __init__(self) -> None:
         self.runs = 0
+        self.cancel: Cancellation | None = None
         self.before_run: Callable[[], None] = lambda: None
         self.failure: ChainruleError | None = None
         self.forgotten: list[bytes] = []
@@ -171,6 +172,7 @@ class SmallEngine:
             "state/b": new_vb,
         }
         self._write(program, state, new)
+        self.cancel = cancel
         self.before_run()
         if cancel is not None and cancel.is_set:
             raise Cancelled("the run was stopped")

@@ -38,6 +38,7 @@ class Builder:
         self._avals: list[Aval] = []
         self._labels: list[str] = []
         self._lines: list[str] = []
+        self._names: set[str] = set()
         self._known: dict[tuple[str, tuple[int, ...], Attrs], tuple[int, ...]] = {}
 
     def define(self, function: Function) -> int:
@@ -78,6 +79,13 @@ class Builder:
         """A new input; all inputs come before the first node."""
         if self._ops and self._ops[-1] != "Input":
             raise InvalidGraph(f"input {name} after the first node", code=ErrorCode.INVALID_GRAPH)
+        if name in self._names:
+            raise InvalidGraph(
+                f"two inputs are called {name[:64]!r}",
+                code=ErrorCode.DUPLICATE_NAME,
+                cure="give each a name of its own",
+            )
+        self._names.add(name)
         return self._row("Input", (), (("name", name),), aval)
 
     def add(self, op: str, *inputs: int, **attrs: AttrValue) -> int:

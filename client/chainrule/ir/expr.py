@@ -135,6 +135,11 @@ def tanh(x: Expr) -> Expr:
     return apply("Tanh", x)
 
 
+def atan2(y: Expr, x: Expr) -> Expr:
+    """The angle of the point (x, y)."""
+    return apply("Atan2", y, x)
+
+
 def sign(x: Expr) -> Expr:
     """-1, 0 or 1."""
     return apply("Sign", x)

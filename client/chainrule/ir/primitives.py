@@ -43,6 +43,7 @@ _FLOAT = (
     _op("Sin", 1, rules.unary("float"), numpy=("sin",)),
     _op("Cos", 1, rules.unary("float"), numpy=("cos",)),
     _op("Tanh", 1, rules.unary("float"), numpy=("tanh",)),
+    _op("Atan2", 2, rules.binary("float"), numpy=("arctan2",)),
     _op("Floor", 1, rules.unary("float"), numpy=("floor",)),
     _op("Add", 2, rules.binary("number"), numpy=("add",)),
     _op("Sub", 2, rules.binary("number"), numpy=("subtract",)),

@@ -132,15 +132,15 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 @implements(np.diagonal)
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """np.diagonal, by the elements' numbers in the flattened last two axes."""
+    """np.diagonal: element k of row k, so that a batch against itself keeps one batch axis."""
     x = as_tracer(a)
     i, j = axes_of((axis1, axis2), x.ndim)
-    rest = [k for k in range(x.ndim) if k not in (i, j)]
-    x = transpose(x, (*rest, i, j))
-    rows, columns = x.shape[-2:]
-    index = np.arange(rows)[:, None] * columns + np.arange(columns)
-    flat = reshape_to(x, (*x.shape[:-2], rows * columns))
-    return flat[..., np.diagonal(index, offset)]
+    x = transpose(x, (i, j, *(k for k in range(x.ndim) if k not in (i, j))))
+    row, column = max(-offset, 0), max(offset, 0)
+    length = max(0, min(x.shape[0] - row, x.shape[1] - column))
+    along = np.arange(length)
+    square = x[row : row + length, column : column + length]
+    return transpose(square[along, along], (*range(1, x.ndim - 1), 0))
 
 
 @implements(np.diag)

@@ -48,6 +48,14 @@ def _float_unary(op: str) -> Callable[[Any], Tracer]:
     return handler
 
 
+def _float_binary(op: str) -> Callable[[Any, Any], Tracer]:
+    def handler(x: Any, y: Any) -> Tracer:
+        (a, b), weak = reals(x, y)
+        return weakly(emit(op, a, b), weak)
+
+    return handler
+
+
 def _arithmetic(op: str, on_bool: str | None) -> Callable[[Any, Any], Tracer]:
     def handler(x: Any, y: Any) -> Tracer:
         (a, b), weak = together(x, y)
@@ -104,11 +112,9 @@ def sign(x: Any) -> Tracer:
     return weakly(emit("Sign", value), value.weak)
 
 
-@implements_ufunc("divide", "true_divide")
-def divide(x: Any, y: Any) -> Tracer:
-    """x / y; integers give float64, as in NumPy."""
-    (a, b), weak = reals(x, y)
-    return weakly(emit("Div", a, b), weak)
+# Integers give float64, as in NumPy.
+divide = implements_ufunc("divide", "true_divide")(_float_binary("Div"))
+implements_ufunc("arctan2")(_float_binary("Atan2"))
 
 
 @implements_ufunc("power", "float_power")

@@ -173,26 +173,27 @@ def fit_array(arrays: Sequence[Array], sizes: Sequence[int]) -> Fit | None:
     return _fit_identity(arrays, shape) or _fit_indices(small, sizes, shape)
 
 
+def _bits(array: Array) -> Array:
+    """The elements as integers: NaN equals NaN, and 0.0 is not -0.0."""
+    return array.view(f"u{array.itemsize}")
+
+
 def _equal(arrays: Sequence[Array]) -> bool:
     first = arrays[0]
     return all(
-        a.shape == first.shape and np.array_equal(a, first, equal_nan=first.dtype.kind == "f")
-        for a in arrays[1:]
+        a.dtype == first.dtype and np.array_equal(_bits(a), _bits(first)) for a in arrays[1:]
     )
 
 
 def _is_filled(array: Array) -> bool:
-    if array.size == 0 or array.ndim == 0:
-        return array.size > 0
+    if not array.size:
+        return False
     if all(s == 0 for s, d in zip(array.strides, array.shape, strict=True) if d > 1):
         return True
-    first = array.flat[0]
-    # The first two rows decide nearly always, without a pass over a large array.
-    head = array.reshape(-1)[:64] if array.flags.c_contiguous else array
-    same = head == first if first == first else np.isnan(head)
-    return bool(np.all(same)) and bool(
-        np.all(array == first) if first == first else np.all(np.isnan(array))
-    )
+    bits = _bits(array)
+    first = bits.flat[0]
+    # The first elements decide nearly always, without a pass over a large array.
+    return bool(np.all(bits.flat[:64] == first)) and bool(np.all(bits == first))
 
 
 def _without_repeats(array: Array, shape: Shape) -> Array:
@@ -200,7 +201,7 @@ def _without_repeats(array: Array, shape: Shape) -> Array:
     for axis, dim in enumerate(shape):
         if isinstance(dim, BatchDim):
             head = array.take([0], axis)
-            if np.array_equal(np.broadcast_to(head, array.shape), array):
+            if np.array_equal(_bits(np.broadcast_to(head, array.shape)), _bits(array)):
                 array = head
     return array
 

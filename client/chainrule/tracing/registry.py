@@ -27,6 +27,9 @@ _CURES = {
     "copyto": "np.full(shape, t) is np.broadcast_to(t, shape); other writes are np.where(mask, new, old)",
     "fill_diagonal": "a traced value can't be written to; use np.where(np.eye(n, dtype=bool), value, a)",
     "save": "return the value from the function",
+    "sort": "np.max and np.min trace; sort what is no parameter before",
+    "argsort": "np.argmax traces; sort what is no parameter before",
+    "median": "np.mean, np.max and np.min trace",
 }
 
 

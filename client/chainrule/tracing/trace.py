@@ -42,23 +42,15 @@ def trace(
         ShapeMismatch: shapes inside f don't fit, or batch arguments differ in length.
     """
     prefixes = list(inputs) if inputs is not None else [f"args/{i}" for i in range(len(args))]
-    if len(prefixes) != len(args):
-        raise ShapeMismatch(
-            f"{len(prefixes)} names for {len(args)} arguments", code=ErrorCode.BAD_FIELD
-        )
     numbers = (batch,) if isinstance(batch, int) else tuple(batch)
-    for i in numbers:
-        if not 0 <= i < len(args):
-            raise ShapeMismatch(
-                f"batch names argument {i} of {len(args)}",
-                code=ErrorCode.BATCH_MISMATCH,
-                cure="count arguments from 0",
-            )
+    _check_counts(len(args), len(prefixes), numbers)
     keywords = dict(kwargs or {})
-    trees_ = {p: (arg, i in numbers) for i, (p, arg) in enumerate(zip(prefixes, args, strict=True))}
-    trees_ |= {f"kwargs/{k}": (arg, False) for k, arg in keywords.items()}
-    avals = _leaf_avals(trees_)
-    sizes = _sizes(avals.values())
+    arguments = {
+        p: (arg, i in numbers) for i, (p, arg) in enumerate(zip(prefixes, args, strict=True))
+    }
+    arguments |= {f"kwargs/{k}": (arg, False) for k, arg in keywords.items()}
+    avals = _leaf_avals(arguments)
+    sizes = _sizes(tuple(avals.values()))
     out_prefixes = (outputs,) if isinstance(outputs, str) else tuple(outputs)
     tapes = []
     parts: tuple[str, ...] = out_prefixes
@@ -66,7 +58,7 @@ def trace(
         tape = Tape(n=n)
         tape.name = getattr(f, "__name__", "main").strip("<>") or "main"
         with recording(tape):
-            given = {p: _traced_tree(tape, arg, p, avals, n) for p, (arg, _) in trees_.items()}
+            given = {p: _traced_tree(tape, arg, p, avals, n) for p, (arg, _) in arguments.items()}
             try:
                 result = f(
                     *(given[p] for p in prefixes), **{k: given[f"kwargs/{k}"] for k in keywords}
@@ -80,7 +72,19 @@ def trace(
         tapes.append(tape)
     graph, captures = build_graph(tapes, sizes or (1,))
     notices = tuple(tapes[0].notices.values())
-    return Graph(graph, captures, notices, tuple(trees_), parts)
+    return Graph(graph, captures, notices, tuple(arguments), parts)
+
+
+def _check_counts(n_args: int, n_names: int, batch: Sequence[int]) -> None:
+    if n_names != n_args:
+        raise ShapeMismatch(f"{n_names} names for {n_args} arguments", code=ErrorCode.BAD_FIELD)
+    for i in batch:
+        if not 0 <= i < n_args:
+            raise ShapeMismatch(
+                f"batch names argument {i} of {n_args}",
+                code=ErrorCode.BATCH_MISMATCH,
+                cure="count arguments from 0",
+            )
 
 
 def _leaf_avals(arguments: Mapping[str, tuple[Any, bool]]) -> dict[str, Aval]:
@@ -108,12 +112,11 @@ def _primes() -> Iterator[int]:
     return (p for p in itertools.count(5, 2) if all(p % q for q in range(3, p, 2)))
 
 
-def _sizes(avals: Sequence[Aval] | Any) -> tuple[int, ...]:
+def _sizes(avals: Sequence[Aval]) -> tuple[int, ...]:
     """Three batch sizes, primes that divide no fixed dimension, so that no axis fits by accident."""
-    found = tuple(avals)
-    if not any(a.is_batched for a in found):
+    if not any(a.is_batched for a in avals):
         return ()
-    fixed = {d for a in found for d in a.shape if isinstance(d, int) and d > 1}
+    fixed = {d for a in avals for d in a.shape if isinstance(d, int) and d > 1}
     good = (p for p in _primes() if all(d % p for d in fixed))
     return tuple(itertools.islice(good, 3))
 

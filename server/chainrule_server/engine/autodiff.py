@@ -57,8 +57,7 @@ def vjp(flat: Flat, wrt: Sequence[int], outs: Sequence[int]) -> Flat:
     pull_back(flat, b, again, active, cts)
     found = [cts[i].id if i in cts else zeros(b, f.avals[i]).id for i in wrt]
     outputs = [again.rows[i] for i in f.outputs]
-    names = [*f.output_names, *(f"ct/{f.input_names[i]}" for i in wrt)]
-    return finish(b, [*outputs, *found], names, f.name)
+    return _end(b, [*outputs, *found], f.name)
 
 
 def pull_back(
@@ -180,8 +179,7 @@ def jvp(flat: Flat, wrt: Sequence[int], outs: Sequence[int]) -> Flat:
         for i in (f.outputs[k] for k in outs)
     ]
     outputs_now = [rows[i] for i in f.outputs]
-    names = [*f.output_names, *(f"t/{f.output_names[k]}" for k in outs)]
-    return finish(b, [*outputs_now, *found_rows], names, f.name)
+    return _end(b, [*outputs_now, *found_rows], f.name)
 
 
 def _push(
@@ -285,8 +283,14 @@ def _begin(flat: Flat, seeds: Sequence[Aval], kind: str) -> tuple[Builder, list[
         b.input(name, aval)
         for name, aval in zip(flat.function.input_names, flat.function.in_avals, strict=True)
     ]
-    rows += [b.input(f"{kind}/{k}", aval) for k, aval in enumerate(seeds)]
+    # A name with a space is no user's, and its position is no earlier derivative's.
+    rows += [b.input(f"{kind} {k}", aval) for k, aval in enumerate(seeds, start=len(rows))]
     return b, rows
+
+
+def _end(b: Builder, outputs: Sequence[int], name: str) -> Flat:
+    # Outputs go by position from here on, and names of the user's must not meet ours.
+    return finish(b, outputs, [str(k) for k in range(len(outputs))], name)
 
 
 class _Derivatives:

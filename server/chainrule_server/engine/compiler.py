@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from chainrule.errors import ErrorCode, InvalidGraph
 from chainrule.ir.graph import Graph
+from chainrule_server.engine.extract import BATCH, OFFSET
 from chainrule_server.engine.flat import Flat
 from chainrule_server.engine.lower import lower
 from chainrule_server.engine.program import BOARD, Notice, Place, Port, Program, Stage
@@ -56,8 +57,12 @@ def compile_flat(
     flat = lower(flat)
     f = flat.function
     for name in f.input_names:
-        if name.startswith("~"):
-            raise InvalidGraph(f"input {name[:64]!r} begins with ~", code=ErrorCode.BAD_NAME)
+        if name.startswith("~") or name in (BATCH, OFFSET):
+            raise InvalidGraph(
+                f"the name {name[:64]!r} of an input is the engine's own",
+                code=ErrorCode.BAD_NAME,
+                cure="give the input another name",
+            )
     states, notices = _states(flat)
     whole = {
         k for k, name in enumerate(f.output_names) if places.get(name, Place()).region != BOARD

@@ -138,7 +138,7 @@ class Layout:
 
     Attributes:
         nbytes: size of the board.
-        slots: for inputs and outputs that lie on the board, and for values between stages.
+        slots: by key, for inputs and outputs that lie on the board and for values between stages.
         microshards: rows lo to hi of each, in order.
         peak_bytes: inputs, outputs, values between stages, and the largest arena, constants and workspace of
             one stage. Process bases and the partial vectors of the tree come on top.
@@ -274,9 +274,6 @@ class Program:
             )
             flops += sum(runs)
             scratch = max(scratch, plan.scratch_bytes)
-        for port in self.outputs:
-            if port.place.region == BOARD:
-                slots.setdefault(port.name, slots[port.key])
         return Layout(end, slots, shards, end + state_bytes + scratch, flops, tuple(partials))
 
 

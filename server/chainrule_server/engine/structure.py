@@ -8,25 +8,51 @@ are expanded. Since functions name earlier functions only, one pass in order is 
 from collections.abc import Sequence
 from typing import cast
 
+from chainrule.errors import ErrorCode, LimitExceeded
 from chainrule.ir.attrs import callees
 from chainrule.ir.builder import Builder
 from chainrule.ir.functions import FUNCTIONS
 from chainrule.ir.graph import Debug, Function, Graph
 from chainrule_server.engine.autodiff import jvp, vjp
-from chainrule_server.engine.flat import Flat, define, finish, inline
+from chainrule_server.engine.flat import MAX_FLAT_NODES, Flat, define, finish, inline
 
 
-def flatten(graph: Graph) -> Flat:
+class _Budget:
+    """Counts the rows that are copied, in all functions together, before they are."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.spent = 0
+
+    def spend(self, rows: int) -> None:
+        """Take so many rows.
+
+        Raises:
+            LimitExceeded: that is more than there are.
+        """
+        self.spent += rows
+        if self.spent > self.limit:
+            raise LimitExceeded(
+                f"inlined functions come to more than {self.limit} nodes",
+                code=ErrorCode.TOO_MANY_NODES,
+                cure="nest fewer calls and derivatives",
+                limit=self.limit,
+                value=self.spent,
+            )
+
+
+def flatten(graph: Graph, limit: int = MAX_FLAT_NODES) -> Flat:
     """`main` with calls, derivatives and library functions in place; loops stay, their bodies flat too.
 
     Raises:
-        LimitExceeded: nested calls multiply to more than MAX_FLAT_NODES rows.
+        LimitExceeded: nested calls and derivatives multiply to more than `limit` rows.
     """
     flats: list[Flat] = []
+    budget = _Budget(limit)
     needed = _reachable(graph)
     for index, function in enumerate(graph.functions):
         if index in needed:
-            flats.append(_flatten(function, graph.debug_of(index), flats))
+            flats.append(_flatten(function, graph.debug_of(index), flats, budget))
         else:
             flats.append(Flat(function, Debug()))
     return flats[-1]
@@ -41,7 +67,7 @@ def _reachable(graph: Graph) -> set[int]:
     return needed
 
 
-def _flatten(function: Function, debug: Debug, flats: Sequence[Flat]) -> Flat:
+def _flatten(function: Function, debug: Debug, flats: Sequence[Flat], budget: _Budget) -> Flat:
     b = Builder()
     rows: list[int] = []
     outputs: dict[int, tuple[int, ...]] = {}
@@ -59,12 +85,15 @@ def _flatten(function: Function, debug: Debug, flats: Sequence[Flat]) -> Flat:
         if node.op in ("Call", "Vjp", "Jvp"):
             body = flats[cast(int, attrs["function"])]
             if node.op != "Call":
+                # The sweep copies the body and emits at least as much again.
+                budget.spend(2 * len(body.function))
                 derive = vjp if node.op == "Vjp" else jvp
                 wrt, outs = (
                     cast(tuple[int, ...], attrs["wrt"]),
                     cast(tuple[int, ...], attrs["outs"]),
                 )
                 body = derive(body, wrt, outs)
+            budget.spend(len(body.function))
             outputs[node.id] = inline(b, body, inputs, line)
         elif node.op in FUNCTIONS:
             outputs[node.id] = FUNCTIONS[node.op].expand(b, inputs, attrs)

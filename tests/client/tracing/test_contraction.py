@@ -39,6 +39,7 @@ I = np.arange(12).reshape(3, 4)  # noqa: E741 - an integer matrix
     ("kron", lambda a, b: np.kron(a, b), (A, B)),
     ("trace", lambda s: (np.trace(s), s.trace(1)), (S,)),
     ("diagonal", lambda t: (np.diagonal(t, 0, 1, 2), np.diagonal(t, 1, 0, 1)), (T,)),
+    ("diagonals", lambda t: tuple(np.diagonal(t, k, 2, 0) for k in (-3, -1, 1)), (T,)),
     ("diag", lambda s, v: (np.diag(s), np.diag(v), np.diag(v, 1), np.diag(v, -2)), (S, V)),
     ("multi_dot", lambda a, b, v: np.linalg.multi_dot([v, a.T, a, b]), (A, B, numbers(4, 4))),
     ("cross", np.cross, (numbers(5, 3), numbers(5, 3, seed="b"))),

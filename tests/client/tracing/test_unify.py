@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 from chainrule.errors import ChainruleError
 from chainrule.ir.avals import BatchDim
@@ -229,3 +231,40 @@ def test_batches_of_unlike_length_are_refused() -> None:
     assert "differ in length" in str(error)
     assert "has no axis" in str(refusal(lambda x, y: x, numbers(6), 1.0, batch=(0, 1)))
     assert "argument 4 of 2" in str(refusal(lambda x, y: x, 1.0, 2.0, batch=4))
+
+
+STEPS: list[Any] = [
+    lambda x, n: x + np.arange(n)[:, None],
+    lambda x, n: x * (np.arange(n * 4).reshape(n, 4) / n),
+    lambda x, n: x - np.mean(x, axis=0),
+    lambda x, n: np.tanh(x / np.sqrt(n)),
+    lambda x, n: x[::-1] + np.ones((n, 1)),
+    lambda x, n: np.concatenate([x, x], axis=0)[n:],
+    lambda x, n: x.reshape(-1).reshape(n, 4),
+    lambda x, n: x.T.reshape(4, n).T,
+    lambda x, n: np.where(x > np.zeros((n, 4)), x, -x),
+    lambda x, n: x[np.arange(n), :],
+    lambda x, n: x[np.arange(n)[:, None], np.array([3, 1, 2, 0])],
+    lambda x, n: x * np.full(n, 1.0 / n)[:, None],
+    lambda x, n: x + np.eye(n) @ x,
+    lambda x, n: np.repeat(x, 2, axis=0).reshape(n, 2, 4).sum(1),
+    lambda x, n: x @ (np.ones((4, 4)) * (n - 1)) / (n + 1),
+    lambda x, n: x - np.max(np.stack([x, x**2]), axis=0),
+    lambda x, n: np.broadcast_to(x.sum(1, keepdims=True), (n, 4)) / n,
+    lambda x, n: np.take_along_axis(x, np.argmax(x, 1)[:, None], 1) * np.ones(4),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(range(len(STEPS))), min_size=1, max_size=6))
+def test_any_program_of_such_steps_serves_every_batch_size(chosen: list[int]) -> None:
+    def f(x: Any) -> Any:
+        for k in chosen:
+            x = STEPS[k](x, len(x))
+        return x, np.sum(x) / x.size
+
+    graph = trace(f, numbers(6, 4), batch=0)
+    for n in (1, 2, 9):
+        x = numbers(n, 4)
+        for have, want in zip(run(graph, x), f(x), strict=True):
+            np.testing.assert_allclose(have, want, rtol=1e-9, atol=1e-9)

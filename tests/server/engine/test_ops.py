@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chainrule.ir.avals import DType
-from chainrule_server.engine.autodiff import Flat
+from chainrule_server.engine.flat import Flat
 from support.op_cases import ROWS
 from support.op_checks import (
     Array,

@@ -61,6 +61,10 @@ def _rewrite(
     if op in _ELEMENTWISE:
         operands = _without_expand(b, operands, aval)
     first = operands[0] if operands else -1
+    if op in _FILLED_MOVES and b.op(first) == "Constant":
+        constant = dict(b.attrs(first))
+        if len(_data(constant)) == aval.dtype.itemsize:
+            return b.add("Constant", dtype=aval.dtype, shape=aval.shape, data=_data(constant))
     if op == "Mul":
         for one, other in (operands, operands[::-1]):
             if _is_one(b, one) and b.aval(other) == aval:
@@ -86,10 +90,6 @@ def _rewrite(
         if perm == tuple(range(len(perm))):
             return first
         return b.add(op, first, perm=perm)
-    if op in _FILLED_MOVES and b.op(first) == "Constant":
-        constant = dict(b.attrs(first))
-        if len(_data(constant)) == aval.dtype.itemsize:
-            return b.add("Constant", dtype=aval.dtype, shape=aval.shape, data=_data(constant))
     return b.add(op, *operands, **attrs)
 
 

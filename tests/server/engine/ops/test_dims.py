@@ -6,8 +6,8 @@ import pytest
 from chainrule.ir.attrs import AttrValue
 from chainrule.ir.avals import Aval, BatchDim, DType, Shape
 from chainrule_server.engine import autodiff
-from chainrule_server.engine.autodiff import Flat
 from chainrule_server.engine.executor import evaluate
+from chainrule_server.engine.flat import Flat
 from chainrule_server.engine.ops.dims import minus, plus, sign
 from chainrule_server.engine.plan import plan_function
 from chainrule_server.engine.specialise import specialise

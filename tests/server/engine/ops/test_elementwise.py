@@ -8,7 +8,7 @@ from chainrule.ir.avals import Aval, DType
 from chainrule.ir.builder import Builder
 from chainrule.ir.expr import Expr, exp, log, reduce_sum, sin, tanh
 from chainrule_server.engine import autodiff
-from chainrule_server.engine.autodiff import Flat
+from chainrule_server.engine.flat import Flat
 from chainrule_server.engine.ops import OPS
 from support.op_cases import CASES
 from support.op_checks import avals_of, draw, flops, node, rng_for, wrt_of
