@@ -78,6 +78,9 @@ class SmallProgram:
     scale: float = 1.0
     notices: tuple[()] = ()
 
+    def rows_at(self, n: int) -> int:
+        return 0
+
 
 @dataclass(frozen=True)
 class Stats:
