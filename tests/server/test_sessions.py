@@ -18,8 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from chainrule.errors import ChainruleError, ErrorCode, NotFound, NumericError
 from chainrule.ir.tensors import Array
+from chainrule_server.service.programs import Programs
 from chainrule_server.sessions.types import OpHeader, StepBody
 from chainrule_server.storage.folder import DataFolder
+from chainrule_server.workers.coordinator import Coordinator
+from chainrule_server.workers.pool import Pool
 from support.faulty_disk import FaultyDisk
 from support.session_child import STEPS
 from support.session_scene import OWNER, Client, Scene, batch, caller, equal, undisturbed
@@ -166,6 +169,32 @@ def test_two_servers_on_one_folder_the_second_is_refused_with_the_owner(tmp_path
     assert info.value.facts["owner"] == OWNER
     scene.end()
     Scene(tmp_path / "data").end()
+
+
+@pytest.mark.faults
+def test_the_real_engine_and_pool_step_as_the_reference_does(tmp_path: Path) -> None:
+    """And to the same bits with any number of workers, over a restart."""
+    states = []
+    for workers in (1, 3):
+        with Pool(workers) as pool:
+            coordinator = Coordinator(pool)
+            folder, programs = tmp_path / str(workers), Programs(b"n" * 32)
+            scene = Scene(folder, compiler=programs, runner=coordinator)
+            client, model = scene.create(), Reference()
+            for i in range(6):
+                if i == 3:
+                    scene.end()
+                    scene = Scene(folder, compiler=programs, runner=coordinator)
+                    client.registry = scene.registry
+                assert client.step(i).finite
+                model.step(i)
+            state = client.state()
+            for name, value in model.state().items():
+                np.testing.assert_allclose(state[name], value, rtol=1e-12)
+            states.append(state)
+            scene.end()
+            coordinator.close()
+    assert equal(*states)
 
 
 class Reference:

@@ -15,6 +15,7 @@ from chainrule.ir.tensors import Array, tensor_digest
 from chainrule_server.sessions.failpoints import Failpoints
 from chainrule_server.sessions.limits import SessionLimits
 from chainrule_server.sessions.registry import SessionRegistry
+from chainrule_server.sessions.runner import Runner, StepCompiler
 from chainrule_server.sessions.types import (
     Caller,
     CloseBody,
@@ -80,10 +81,11 @@ class Scene:
         disk: Disk | None = None,
         limits: SessionLimits | None = None,
         failpoints: Failpoints | None = None,
-        engine: SmallEngine | None = None,
         boot_id: bytes | None = None,
+        compiler: StepCompiler | None = None,
+        runner: Runner | None = None,
     ) -> None:
-        self.engine = engine or SmallEngine()
+        self.engine = SmallEngine()
         self.registered: dict[bytes, Graph] = {}
         self.disk = disk or LinuxDisk()
         self.folder = DataFolder(path, self.disk, OWNER)
@@ -92,8 +94,8 @@ class Scene:
         self.registry = SessionRegistry(
             self.folder,
             self.objects,
-            self.engine,
-            self.engine,
+            compiler or self.engine,
+            runner or self.engine,
             graphs=lambda tenant, digest: self.registered.get(digest),
             limits=limits,
             failpoints=failpoints,

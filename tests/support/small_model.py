@@ -1,6 +1,6 @@
 """A linear model with momentum, as graphs, and an engine of one formula that steps it in this process.
 
-The formula is checked against the real engine in tests/server/sessions/test_engine.py; everything else about
+The formula is checked against the real engine in tests/server/test_sessions.py; everything else about
 sessions can then be tested without processes.
 """
 
@@ -78,6 +78,9 @@ class SmallProgram:
     scale: float = 1.0
     notices: tuple[()] = ()
 
+    def rows_at(self, n: int) -> int:
+        return 0
+
 
 @dataclass(frozen=True)
 class Stats:
@@ -96,7 +99,8 @@ class Result:
 
 
 class SmallEngine:
-    """Compiler and runner. `before_run` is called in every step, after the write and before the return."""
+    """Compiler and runner. `before_run` is called in every step and evaluation of the loss,
+    after the write and before the return."""
 
     numerics_id = b"small" + bytes(27)
 
@@ -159,6 +163,7 @@ class SmallEngine:
         squares = np.sum(residual**2)
         loss = squares * program.scale / n
         if program.kind == "loss":
+            self._pause(cancel)
             return Result({"loss": loss, SEEN: values[SEEN] + 1.0, "metrics/squares": squares})
         grad_w = 2 * program.scale / n * (x.T @ residual)
         grad_b = 2 * program.scale / n * np.sum(residual)
@@ -172,10 +177,7 @@ class SmallEngine:
             "state/b": new_vb,
         }
         self._write(program, state, new)
-        self.cancel = cancel
-        self.before_run()
-        if cancel is not None and cancel.is_set:
-            raise Cancelled("the run was stopped")
+        self._pause(cancel)
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
@@ -183,6 +185,12 @@ class SmallEngine:
         norm = np.sqrt(sum(v**2 for v in norms.values()))
         outputs = {"loss": loss, "metrics/squares": squares, "grad_norm": norm, **norms}
         return Result({k: np.asarray(v) for k, v in outputs.items()})
+
+    def _pause(self, cancel: Cancellation | None) -> None:
+        self.cancel = cancel
+        self.before_run()
+        if cancel is not None and cancel.is_set:
+            raise Cancelled("the run was stopped")
 
     def forget(self, key: bytes) -> None:
         self.forgotten.append(key)

@@ -62,6 +62,24 @@ def tan(x: Tracer) -> Any:
     return np.sin(x) / np.cos(x)
 
 
+@_unary("arctan", "atan")
+def arctan(x: Tracer) -> Any:
+    """atan2(x, 1)."""
+    return np.arctan2(x, 1.0)
+
+
+@_unary("arcsin", "asin")
+def arcsin(x: Tracer) -> Any:
+    """atan2(x, sqrt((1 - x) (1 + x))); the factors lose nothing near 1."""
+    return np.arctan2(x, np.sqrt((1 - x) * (1 + x)))
+
+
+@_unary("arccos", "acos")
+def arccos(x: Tracer) -> Any:
+    """atan2(sqrt((1 - x) (1 + x)), x)."""
+    return np.arctan2(np.sqrt((1 - x) * (1 + x)), x)
+
+
 @_unary("sinh")
 def sinh(x: Tracer) -> Any:
     """(expm1(x) - expm1(-x)) / 2, which loses nothing near 0."""

@@ -32,6 +32,7 @@ def encode(reply: OpReply) -> bytes:
         "durable_seq": reply.durable_seq,
         "numerics_id": reply.numerics_id.hex(),
         "notices": [asdict(notice) for notice in reply.notices],
+        "microshard_rows": reply.microshard_rows,
     }
     text = json.dumps(head, separators=(",", ":")).encode()
     parts = [_LENGTH.pack(len(text)), text]
@@ -67,4 +68,5 @@ def decode(data: bytes) -> OpReply:
         durable_seq=head["durable_seq"],
         numerics_id=bytes.fromhex(head["numerics_id"]),
         notices=tuple(Notice(**notice) for notice in head["notices"]),
+        microshard_rows=head["microshard_rows"],
     )

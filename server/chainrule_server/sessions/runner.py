@@ -51,6 +51,8 @@ class ProgramLike(Protocol):
     def outputs(self) -> Sequence[PortLike]: ...
     @property
     def notices(self) -> Sequence[NoticeLike]: ...
+    def rows_at(self, n: int) -> int:
+        """Rows of a microshard for n examples; 0 where nothing is split."""
 
 
 class StatsLike(Protocol):

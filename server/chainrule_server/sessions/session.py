@@ -137,10 +137,7 @@ class Session:
                 )
                 self._around.failpoints.reach("open.after_log")
                 self._journal.witness()
-                # Whoever has the turn belongs to an older epoch and could not commit any more.
-                if self._turns.running is not None:
-                    self._turns.running.set()
-                self._turns.lock.notify_all()
+                self._turns.fence()
             return self.head(with_digest=True)
 
     def evaluate(self, caller: Caller, spec: EvaluateSpec) -> EvaluateReply:
@@ -164,15 +161,17 @@ class Session:
                 all(np.isfinite(a).all() for _, a in outputs if a.dtype.kind == "f"),
                 resources_of(result),
                 notices_of(program),
+                program.rows_at(n),
             )
         finally:
             self._turns.give()
 
     def read(self, caller: Caller, spec: StateSpec) -> StateReply:
-        """Copies of leaves between two operations.
+        """Copies of leaves between two operations; none where nothing has such a name.
 
         Raises:
-            ChainruleError: NOT_FOUND where nothing has such a name.
+            DeadlineExceeded, Cancelled, Unavailable: while it waited.
+            Overloaded, Unavailable: the state can't be read now.
         """
         self._turns.take_reading(caller, spec.after_seq)
         try:
@@ -314,6 +313,7 @@ class Session:
             durable_seq=self._journal.durable_seq,
             numerics_id=self._around.numerics_id,
             notices=outcome.notices,
+            microshard_rows=outcome.microshard_rows,
         )
 
     def _receipts(self, mode: ReceiptMode, chain: bytes, version: int) -> tuple[Receipt, ...]:

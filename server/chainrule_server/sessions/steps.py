@@ -27,6 +27,7 @@ class Outcome:
     Attributes:
         step: optimizer updates after it.
         state_version: after it; the next one when the other buffer became valid.
+        microshard_rows: of the program as it was run; 0 where it was not split.
     """
 
     step: int
@@ -38,6 +39,7 @@ class Outcome:
     metrics: tuple[tuple[str, Array], ...] = ()
     resources: Resources = field(default_factory=Resources)
     notices: tuple[Notice, ...] = ()
+    microshard_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def run_step(
         ),
         resources=resources_of(result),
         notices=notices_of(program),
+        microshard_rows=program.rows_at(n),
     )
 
 

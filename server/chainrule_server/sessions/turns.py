@@ -44,6 +44,7 @@ class Turns:
     Attributes:
         lock: guards ledger, log and header; waits are on it.
         running: stops what has the turn; None while nobody has it.
+        is_applying: what has the turn is an operation, not a reader.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Turns:
     ) -> None:
         self.lock = threading.Condition(threading.RLock())
         self.running: Cancellation | None = None
+        self.is_applying = False
         self.is_draining = False
         self._ledger = ledger
         self._budget = budget
@@ -78,7 +80,7 @@ class Turns:
                     self._check_serving()
                     if turn is Turn.APPLY and self.running is None:
                         self._ledger.begin()
-                        return self._begin(caller)
+                        return self._begin(caller, is_applying=True)
                     if turn is Turn.HOLD and not is_held:
                         self._hold(header, nbytes)
                         is_held = True
@@ -101,7 +103,7 @@ class Turns:
                     self._check_serving()
                     self._wait(caller, None)
                 self._check_serving()
-                return self._begin(caller)
+                return self._begin(caller, is_applying=False)
         finally:
             unsubscribe()
 
@@ -123,8 +125,15 @@ class Turns:
                 self.lock.wait(left)
             return True
 
-    def _begin(self, caller: Caller) -> Cancellation:
-        self.running = Cancellation()
+    def fence(self) -> None:
+        """Stop the operation that has the turn: it is of an older epoch and can't be committed."""
+        with self.lock:
+            if self.running is not None and self.is_applying:
+                self.running.set()
+            self.lock.notify_all()
+
+    def _begin(self, caller: Caller, *, is_applying: bool) -> Cancellation:
+        self.running, self.is_applying = Cancellation(), is_applying
         caller.cancel.subscribe(self.running.set)
         return self.running
 

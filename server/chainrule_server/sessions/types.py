@@ -250,6 +250,7 @@ class OpReply:
         grad_norms: Euclidean norms by parameter name.
         finite: loss and gradients have no NaN and no infinity.
         durable_seq: the last operation that survives loss of power.
+        microshard_rows: of the program as it was run; 0 where it was not split.
     """
 
     seq: int
@@ -268,6 +269,7 @@ class OpReply:
     durable_seq: int = 0
     numerics_id: bytes = b""
     notices: tuple[Notice, ...] = ()
+    microshard_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +316,7 @@ class EvaluateReply:
     finite: bool
     resources: Resources = Resources()
     notices: tuple[Notice, ...] = ()
+    microshard_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

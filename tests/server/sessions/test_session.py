@@ -263,6 +263,19 @@ def test_evaluate_and_predict_change_nothing(scene: Scene) -> None:
     assert equal(client.state(), state)
 
 
+def test_an_open_does_not_stop_a_reader(scene: Scene, pool: ThreadPoolExecutor) -> None:
+    scene.create()
+    gate = Gate(scene)
+    x, y = batch(0)
+    named = (NamedTensor("batch/0", x), NamedTensor("batch/1", y))
+    spec = EvaluateSpec(session_id("a"), batch=named)
+    reading = pool.submit(scene.registry.evaluate, caller(), spec)
+    assert gate.inside.wait(30)
+    scene.open()
+    gate.opened.set()
+    assert reading.result(30).finite
+
+
 def test_reading_after_an_operation_waits_for_it(scene: Scene, pool: ThreadPoolExecutor) -> None:
     client = scene.create()
     gate = Gate(scene)
