@@ -162,3 +162,22 @@ def test_dependencies_of_the_base_stay_few() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {re.split(r"[<>=!~ ]", line)[0] for line in project["dependencies"]}
     assert names == {"numpy", "grpcio", "protobuf", "tqdm"}
+
+
+def test_contributing_shows_the_code_as_it_stands() -> None:
+    """Each block under a file's name is a piece of that file, word for word."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    excerpts = re.findall(r"^`([\w/.]+)`\n```\w+\n(.*?)\n```$", text, re.M | re.S)
+    assert excerpts
+    assert [path for path, code in excerpts if code not in (ROOT / path).read_text()] == []
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    dead = [
+        f"{relative(page)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert dead == []
