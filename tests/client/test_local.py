@@ -13,6 +13,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.local import PrivateServer, _make_folder
+from support.processes import descendants
 
 # A client in a process of its own: says which server it has, forks where it is told to, and waits.
 CLIENT = """
@@ -88,12 +89,3 @@ def wait_for(pidfd: int, seconds: float = 60.0) -> bool:
     ended = bool(poll.poll(1000 * seconds))
     os.close(pidfd)
     return ended
-
-
-def descendants(pid: int) -> list[int]:
-    """Processes below one, children before their own."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            found += [child, *descendants(child)]
-    return found

@@ -1,11 +1,11 @@
-"""A server in a process of its own, which a test may kill."""
+"""Processes that a test starts, finds and kills."""
 
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import chainrule as cr
@@ -51,6 +51,28 @@ class ServerProcess:
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(60)
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below one, children before their own; what ends meanwhile is left out."""
+    found: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                found += [child, *descendants(child)]
+    return found
+
+
+def title(pid: int) -> str:
+    """What a process list shows; empty where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0")
+    return ""
+
+
+def workers_of(server: int) -> list[int]:
+    """The processes of a server that compute."""
+    return [pid for pid in descendants(server) if title(pid).startswith("chainrule: worker")]
 
 
 @contextmanager

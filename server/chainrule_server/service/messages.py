@@ -1,7 +1,7 @@
 """Messages of sessions to the domain's own types, and back."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import IntEnum
 from typing import TypeVar
 
@@ -142,7 +142,7 @@ def reply_to_proto(reply: types.OpReply, numerics: Numerics, outbox: Outbox) -> 
         durable_seq=reply.durable_seq,
         numerics_id=reply.numerics_id,
         notices=told_to_proto(reply.notices),
-        numerics=numerics_to_proto(numerics),
+        numerics=numerics_to_proto(replace(numerics, microshard_rows=reply.microshard_rows)),
     )
 
 

@@ -1,5 +1,6 @@
 """Create, Open, Step, Evaluate, GetState, List, Close."""
 
+from dataclasses import replace
 from typing import Protocol
 
 from chainrule.errors import ErrorCode, GraphError
@@ -159,7 +160,9 @@ class SessionServicer:
             finite=reply.finite,
             resources=messages.spent_to_proto(reply.resources),
             notices=messages.told_to_proto(reply.notices),
-            numerics=numerics_to_proto(self._numerics),
+            numerics=numerics_to_proto(
+                replace(self._numerics, microshard_rows=reply.microshard_rows)
+            ),
         )
 
     def get_state(self, request: Request[pb.GetStateRequest]) -> pb.GetStateResponse:
