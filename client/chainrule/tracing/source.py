@@ -1,6 +1,7 @@
 """Where in the user's code a value comes from: base name and line, and the name it is assigned to."""
 
 import linecache
+import os
 import re
 import sys
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 # Frames in here are machinery: the line a user can mend is the first one outside.
-_OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
+# With the separator: numpyro and chainrule_server lie beside them.
+_OURS = tuple(
+    f"{folder}{os.sep}" for folder in (Path(__file__).parents[1], Path(np.__file__).parent)
+)
 _ASSIGNED = re.compile(r"\s*([A-Za-z_]\w*)\s*=[^=]")
 _inside: dict[str, bool] = {}
 
