@@ -21,6 +21,7 @@ from chainrule_server.storage.files import read_range, replace_file
 from chainrule_server.storage.uploads import Chunk, Progress, Upload, append, prove
 
 _FINISHED_KEPT = 1024
+_BLOCK = 4096
 _OBJECT = re.compile("[0-9a-f]{64}")
 
 
@@ -57,8 +58,9 @@ class _Shelf:
 
     @property
     def nbytes(self) -> int:
-        kept = sum(entry.nbytes for entry in self.entries.values())
-        return kept + sum(upload.total for upload in self.uploads.values())
+        """What the files take on the device; a million tiny ones are not for nothing."""
+        kept = sum(_taken(entry.nbytes) for entry in self.entries.values())
+        return kept + sum(_taken(upload.total) for upload in self.uploads.values())
 
 
 class ObjectStore:
@@ -67,7 +69,7 @@ class ObjectStore:
     Args:
         place: gives the folder of a tenant for "objects" and for "uploads".
         disk: where they lie.
-        quota_bytes: per tenant, uploads counted with the size they declare.
+        quota_bytes: per tenant, in blocks of 4 KiB; uploads count with the size they declare.
         lease_s: how long an object stays at least after it was put or asked for.
         clock: monotonic seconds.
     """
@@ -255,7 +257,7 @@ class ObjectStore:
 
     def _make_room(self, shelf: _Shelf, nbytes: int) -> None:
         """Collect the longest unused until nbytes fit the tenant's quota."""
-        now = self._clock()
+        now, nbytes = self._clock(), _taken(nbytes)
         if shelf.nbytes + nbytes > self._quota_bytes:
             for upload in [u for i, u in shelf.uploads.items() if self._is_stale(shelf, i, now)]:
                 self._drop(shelf, upload)
@@ -295,6 +297,10 @@ def map_tensor(disk: Disk, path: Path) -> Array:
         return decode_tensor(memoryview(disk.map(fd, disk.size(fd))))
     finally:
         disk.close(fd)
+
+
+def _taken(nbytes: int) -> int:
+    return -(-nbytes // _BLOCK) * _BLOCK
 
 
 def _missing(digest: bytes) -> NotFound:

@@ -15,6 +15,8 @@ from chainrule_server.storage.uploads import Chunk, Progress
 from support.faulty_disk import FaultyDisk
 
 UPLOAD = b"u" * 16
+# What a small object takes of a quota.
+BLOCK = 4096
 
 
 class Clock:
@@ -129,8 +131,7 @@ def test_tenants_do_not_see_each_other(tmp_path: Path) -> None:
 
 def test_the_longest_unused_object_makes_room_after_its_lease(tmp_path: Path) -> None:
     clock = Clock()
-    size = len(encode_tensor(array(0)))
-    store = store_at(tmp_path, quota=3 * size, clock=clock)
+    store = store_at(tmp_path, quota=3 * BLOCK, clock=clock)
     digests = [store.add("t", array(i)) for i in range(3)]
     with pytest.raises(Overloaded) as info:
         store.add("t", array(3))
@@ -143,8 +144,7 @@ def test_the_longest_unused_object_makes_room_after_its_lease(tmp_path: Path) ->
 
 def test_what_a_session_holds_stays(tmp_path: Path) -> None:
     clock = Clock()
-    size = len(encode_tensor(array(0)))
-    store = store_at(tmp_path, quota=2 * size, clock=clock)
+    store = store_at(tmp_path, quota=2 * BLOCK, clock=clock)
     held, free = store.add("t", array(0)), store.add("t", array(1))
     (tmp_path / "session").mkdir()
     store.hold("t", held, tmp_path / "session" / "object")
@@ -160,7 +160,7 @@ def test_what_a_session_holds_stays(tmp_path: Path) -> None:
 
 def test_an_array_in_use_survives_its_collection(tmp_path: Path) -> None:
     clock = Clock()
-    store = store_at(tmp_path, quota=len(encode_tensor(array(0))), clock=clock)
+    store = store_at(tmp_path, quota=BLOCK, clock=clock)
     view = store.array("t", store.add("t", array(0)))
     clock.now = 11.0
     store.add("t", array(1))
@@ -170,7 +170,7 @@ def test_an_array_in_use_survives_its_collection(tmp_path: Path) -> None:
 def test_uploads_count_with_the_size_they_declare_and_expire(tmp_path: Path) -> None:
     clock = Clock()
     data = encode_tensor(array(0))
-    store = store_at(tmp_path, quota=len(data) + 100, clock=clock)
+    store = store_at(tmp_path, quota=2 * BLOCK - 1, clock=clock)
     store.put("t", chunks(data, 10)[0])
     with pytest.raises(Overloaded):
         store.add("t", array(1))
