@@ -14,7 +14,7 @@ from chainrule.ir.tensors import tensor_digest
 from chainrule.tracing.fits import Affine, Filled, Fit, Fixed, Identity, Repeated, Scalar
 from chainrule.tracing.source import Source
 from chainrule.tracing.tape import MAX_INLINE_BYTES, Array, Tape
-from chainrule.tracing.unify import Unified, unify
+from chainrule.tracing.unify import Unified, check_same_path, unify
 
 
 @dataclass(slots=True)
@@ -34,6 +34,7 @@ def build_graph(tapes: Sequence[Tape], sizes: Sequence[int]) -> tuple[Graph, dic
         TraceError: the tapes can't be unified.
         GraphError: a shape rule refuses a batch axis; names the line.
     """
+    check_same_path(tapes, sizes)
     functions: list[Function] = []
     debugs: list[Debug] = []
     captures: dict[str, Array] = {}

@@ -15,6 +15,11 @@ from chainrule.tracing.fits import Fit, fit_array, fit_dim, fit_shape
 from chainrule.tracing.source import Source
 from chainrule.tracing.tape import Row, Tape
 
+_WHOLE = (
+    "loops over the batch and branches on its size can't be traced: compute with the whole "
+    "batch (axis=0)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Unified:
@@ -33,14 +38,13 @@ def unify(tapes: Sequence[Tape], sizes: Sequence[int]) -> tuple[Unified, ...]:
     """The live rows of one function.
 
     Args:
-        tapes: of the same function, one a size; a single one where there is no batch.
+        tapes: of the same function by the same path, one a size; a single one where there is no batch.
         sizes: the batch size of each tape.
 
     Raises:
         TraceError: the function does something that depends on the batch size in a way that no graph can
             say; names the line.
     """
-    _same_path(tapes, sizes)
     live = _live(tapes[0])
     columns = zip(*(t.rows for t in tapes), strict=True)
     return tuple(_unify_row(i, rows, sizes) for i, rows in enumerate(columns) if i in live)
@@ -58,24 +62,47 @@ def _live(tape: Tape) -> set[int]:
     return found
 
 
-def _same_path(tapes: Sequence[Tape], sizes: Sequence[int]) -> None:
+def check_same_path(tapes: Sequence[Tape], sizes: Sequence[int]) -> None:
+    """Refuse calls that did other operations for other batch sizes, in the function or a body of it.
+
+    Raises:
+        TraceError: names the first line that differs.
+    """
+    for bodies in zip(*(t.bodies for t in tapes), strict=False):
+        _check_rows(bodies, sizes)
+    _check_rows(tapes, sizes)
+    if len({len(t.bodies) for t in tapes}) > 1:
+        raise _unlike(
+            tapes[0].rows[-1].source,
+            f"takes {_listed([len(t.bodies) for t in tapes])} derivatives for batches of "
+            f"{_listed(sizes)}",
+            _WHOLE,
+        )
+
+
+def _check_rows(tapes: Sequence[Tape], sizes: Sequence[int]) -> None:
     for rows in zip(*(t.rows for t in tapes), strict=False):
         if len({(r.op, r.inputs) for r in rows}) > 1:
             raise _unlike(
                 next((r.source for r in rows if r.source.line), rows[0].source),
-                f"does other operations for other batch sizes ({', '.join(r.op for r in rows)} for "
+                f"does other operations for other batch sizes ({_listed([r.op for r in rows])} for "
                 f"batches of {_listed(sizes)})",
-                "loops over the batch and branches on its size can't be traced: compute with the whole "
-                "batch (axis=0)",
+                _WHOLE,
             )
     lengths = [len(t.rows) for t in tapes]
-    if len(set(lengths)) > 1 or len({(t.outputs, t.output_names) for t in tapes}) > 1:
+    if len(set(lengths)) > 1:
         longest = max(tapes, key=lambda t: len(t.rows))
-        extra = longest.rows[min(min(lengths), len(longest.rows) - 1)]
         raise _unlike(
-            extra.source,
+            longest.rows[min(lengths)].source,
             f"does {_listed(lengths)} operations for batches of {_listed(sizes)}",
-            "loops over the batch can't be traced: compute with the whole batch (axis=0)",
+            _WHOLE,
+        )
+    if len({(t.outputs, t.output_names) for t in tapes}) > 1:
+        raise _unlike(
+            tapes[0].rows[tapes[0].outputs[0]].source,
+            f"returns other values for other batch sizes ({_listed([len(t.outputs) for t in tapes])} "
+            f"for batches of {_listed(sizes)})",
+            "return the same tree for every batch",
         )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+import chainrule as cr
 from chainrule.errors import ChainruleError
 from chainrule.ir.avals import BatchDim
 from chainrule.tracing import spec, trace
@@ -164,6 +165,15 @@ def branch(x: Any) -> Any:
     return np.sin(x) if x.shape[0] > 6 else np.cos(x)
 
 
+def other_tree(x: Any) -> Any:
+    return [np.sum(x)] * x.shape[0]
+
+
+def grads_in_a_loop(x: Any) -> Any:
+    w = np.sum(x)
+    return sum(cr.grad(lambda v: v * v)(w) for _ in range(len(x)))
+
+
 def halved(x: Any) -> Any:
     return x[: x.shape[0] // 2]
 
@@ -204,6 +214,8 @@ REFUSED = [
     (loop, 3, "whole batch"),
     (iterated, 1, "axis=0"),
     (branch, 1, "branches on its size"),
+    (other_tree, 1, "the same tree"),
+    (grads_in_a_loop, 2, "whole batch"),
     (halved, 1, "k times the batch"),
     (without_last, 1, "k times the batch"),
     (squared_shape, 1, "batch"),
