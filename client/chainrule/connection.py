@@ -28,7 +28,7 @@ _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>\
 _LOOPBACK = ("localhost", "127.", "[::1]")
 # gRPC has one status for every connection that didn't come about; only its text tells these apart.
 _HANDSHAKE = re.compile(r"ssl|tls|certificate|handshake|peer name|hostname verification", re.I)
-_REFUSED = re.compile(r"refused|no such file|name resolution|dns|unreachable", re.I)
+_REFUSED = re.compile(r"refused|no such file|resolution|resolving|lookup|dns|unreachable", re.I)
 _LARGER = re.compile(r"received message larger than max", re.I)
 
 Secret = str | Path | bytes

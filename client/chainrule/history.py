@@ -64,7 +64,8 @@ class History:
         if self.epochs and self.epochs[-1].validation:
             shown = (f"{k} {v:.4g}" for k, v in self.epochs[-1].validation.items())
             text += "; validation " + ", ".join(shown)
-        return f"History({len(self.epochs)} epochs, {text})"
+        epochs = f"{len(self.epochs)} epoch" + ("" if len(self.epochs) == 1 else "s")
+        return f"History({epochs}, {text})"
 
     def smoothed(self, window: int | None = None) -> Array:
         """A running mean of the losses, as long as they are; the default window is a thirtieth."""

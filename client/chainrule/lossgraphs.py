@@ -98,7 +98,7 @@ class LossGraphs:
 def form_of(batch: tuple[Any, ...], train: bool) -> str:
     """A short name for names, dtypes and shapes of a batch but its length."""
     described = [
-        (name, DType.of(array.dtype).label, array.shape[1:])
+        (name, DType.of(array.dtype).label, array.ndim, array.shape[1:])
         for name, array in batch_arrays(batch).items()
     ]
     text = repr((bool(train), described))

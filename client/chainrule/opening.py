@@ -72,6 +72,13 @@ def create_session(
     """
     if not isinstance(loss, Graph):
         check_callable(loss)
+    if not isinstance(optimizer, Optimizer):
+        raise GraphError(
+            f"optimizer is {optimizer!r}, which is no cr.optim.Optimizer",
+            code=ErrorCode.BAD_FIELD,
+            field="optimizer",
+            cure="pass cr.optim.adam(1e-3), another of cr.optim, or cr.optim.custom(init, update)",
+        )
     deadline = time.monotonic() + timeout_s
     params = _as_arrays(params, "params")
     buffers = None if buffers is None else _as_arrays(buffers, "buffers")

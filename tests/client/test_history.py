@@ -27,7 +27,7 @@ def test_a_history_reads_as_a_sentence() -> None:
     history = history_of([2.0, 1.0])
     history.epochs.append(Epoch(1, 2, 1.5, {"loss": 1.25, "accuracy": 0.5}, 0.1))
     assert repr(history) == (
-        "History(1 epochs, 2 steps, loss 2 -> 1; validation loss 1.25, accuracy 0.5)"
+        "History(1 epoch, 2 steps, loss 2 -> 1; validation loss 1.25, accuracy 0.5)"
     )
 
 

@@ -43,6 +43,7 @@ def test_the_form_of_a_batch_leaves_its_length_out() -> None:
     assert form_of((x,), True) == form_of((x[:2],), True)
     others = ((x[:, :2],), (x.astype(np.float32),), ({"x": x},), (x, x))
     assert len({form_of(batch, True) for batch in (*others, (x,))}) == 5
+    assert form_of((x[0],), True) != form_of((x[0, 0],), True), "a scalar has no batch to leave out"
 
 
 def test_a_batch_is_named_leaf_by_leaf() -> None:

@@ -38,6 +38,7 @@ def test_an_example_traces_the_loss_at_once(client: cr.Client) -> None:
         ({"frozen": ("W9",)}, "frozen names 'W9'.*name one of W1, W2, b1, b2"),
         ({"params": {}}, "params holds no array; give nested dicts"),
         ({"loss": 3}, "int is no function"),
+        ({"optimizer": "adam"}, r"optimizer is 'adam', .*; pass cr\.optim\.adam\(1e-3\)"),
     ],
 )
 def test_a_wrong_setting_says_what_and_how_to_mend_it(
