@@ -68,7 +68,7 @@ def complete(op: str, specs: tuple[AttrSpec, ...], given: Mapping[str, AttrValue
     for name in given:
         if name not in known:
             raise UnknownPrimitive(
-                f"{op} has no attribute {name!r}",
+                f"{op} has no attribute {name[:64]!r}",
                 code=ErrorCode.UNKNOWN_ATTR,
                 cure=f"it takes {', '.join(sorted(known)) or 'none'}",
             )
@@ -81,11 +81,12 @@ def complete(op: str, specs: tuple[AttrSpec, ...], given: Mapping[str, AttrValue
                 code=ErrorCode.ATTR_RANGE,
                 cure=f"give {spec.name} ({spec.kind})",
             )
-        if spec.kind == "float" and type(value) is int:
+        # Beyond 2^53 an integer would change its value on the way.
+        if spec.kind == "float" and type(value) is int and abs(value) <= 2**53:
             value = float(value)
         if not _is_kind(value, spec.kind):
             raise InvalidGraph(
-                f"attribute {spec.name} of {op} is {value!r}",
+                f"attribute {spec.name} of {op} is {value!r:.64}",
                 code=ErrorCode.ATTR_RANGE,
                 cure=f"give a value of kind {spec.kind}",
             )

@@ -15,6 +15,8 @@ from chainrule.errors import ErrorCode, InvalidGraph, LimitExceeded
 
 MAX_RANK = 8
 MAX_DIM = 2**31 - 1
+# At 8 bytes an element, NumPy's signed 64-bit byte counts hold whatever is smaller.
+MAX_ELEMENTS = 2**60
 
 
 class DType(IntEnum):
@@ -180,7 +182,7 @@ def check_shape(shape: Shape) -> Shape:
     """Refuse shapes that no plan could hold, before anything is derived from them.
 
     Raises:
-        LimitExceeded: more than MAX_RANK axes (RANK_TOO_LARGE), or 2^62 elements (TOO_LARGE).
+        LimitExceeded: more than MAX_RANK axes (RANK_TOO_LARGE), or MAX_ELEMENTS elements (TOO_LARGE).
         InvalidGraph: a dimension below 0 or above MAX_DIM (BAD_DIM).
     """
     if len(shape) > MAX_RANK:
@@ -198,9 +200,9 @@ def check_shape(shape: Shape) -> Shape:
                 cure="give every axis a length from 0 to 2^31 - 1",
             )
     # A zero axis may not hide a huge one: NumPy would allocate it again at the next reduction.
-    if prod(max(d.k if isinstance(d, BatchDim) else d, 1) for d in shape) >= 2**62:
+    if prod(max(d.k if isinstance(d, BatchDim) else d, 1) for d in shape) >= MAX_ELEMENTS:
         raise LimitExceeded(
-            f"shape {shape_text(shape)} has 2^62 elements or more",
+            f"shape {shape_text(shape)} has 2^60 elements or more",
             code=ErrorCode.TOO_LARGE,
             cure="split the array",
         )

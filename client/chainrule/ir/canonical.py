@@ -163,6 +163,10 @@ class _Reader:
             byte = self.take(1)[0]
             value |= (byte & 127) << shift
             if byte < 128:
+                if shift and not byte:
+                    raise InvalidGraph(
+                        "a varint longer than it needs to be", code=ErrorCode.NON_CANONICAL
+                    )
                 return value
             shift += 7
             if shift > 1_100:

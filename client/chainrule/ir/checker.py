@@ -85,10 +85,11 @@ def _check_function(graph: Graph, index: int, function: Function, depth: list[in
             cure="give every column one entry a row",
         )
     deepest = 0
+    earlier = graph.functions[:index]
     several: dict[int, tuple[Aval, ...]] = {}
     for row in range(len(function)):
         try:
-            _check_row(graph, index, function, row, several)
+            _check_row(earlier, function, row, several)
         except ChainruleError as error:
             debug = graph.debug_of(index)
             error.function, error.node = function.name, row
@@ -102,8 +103,7 @@ def _check_function(graph: Graph, index: int, function: Function, depth: list[in
 
 
 def _check_row(
-    graph: Graph,
-    index: int,
+    earlier: tuple[Function, ...],
     function: Function,
     row: int,
     several: dict[int, tuple[Aval, ...]],
@@ -144,7 +144,7 @@ def _check_row(
             signature,
             tuple(function.avals[i] for i in inputs),
             attrs,
-            graph.functions[:index],
+            earlier,
         )
         expected = outs[0]
         if len(outs) > 1:

@@ -76,14 +76,17 @@ def _relu(x: Expr) -> Expr:
 
 
 def _sigmoid(x: Expr) -> Expr:
-    # 1 / (1 + e^-x) overflows to inf below -709 and gives 0 there, which is right; its rule
-    # s' = s (1 - s) is what Exp and Div derive.
-    return 1.0 / (exp(-x) + 1.0)
+    # 1 / (1 + e^-x), held where e^-x is about to overflow: the value is 0 beyond, in this dtype's
+    # measure, but the rule would multiply 0 by inf.
+    low = x.like(-700 if x.dtype is DType.FLOAT64 else -80)
+    return 1.0 / (exp(-where(less(x, low), low, x)) + 1.0)
 
 
 def _softplus(x: Expr) -> Expr:
-    # log(1 + e^x) = max(x, 0) + log1p(e^-|x|), without overflow. At 0 the ties of max and |x| give 1/2.
-    return maximum(x, x.like(0)) + log1p(exp(-abs(x)))
+    # log(1 + e^x), and x from where the two round to the same. No kink at 0, so every order is right there.
+    high = x.like(37)
+    below = less(x, high)
+    return where(below, log1p(exp(where(below, x, high))), x)
 
 
 def _shifted(x: Expr, axis: int) -> Expr:
@@ -128,6 +131,8 @@ def _picked(avals: Avals, attrs: AttrMap) -> Avals:
             f"labels {labels} for logits {logits}",
             cure="give int64 class numbers, one for each row of logits",
         )
+    if logits.shape[-1] == 0:
+        raise mismatch("a softmax over an empty axis", ErrorCode.EMPTY_REDUCTION)
     return (Aval(logits.dtype, labels.shape),)
 
 

@@ -109,8 +109,11 @@ def pad(avals: Avals, attrs: AttrMap) -> Avals:
                 )
             shape.append(BatchDim(sum(ks)))  # type: ignore[arg-type]
             continue
-        size = dim + max(dim - 1, 0) * i + a + b  # type: ignore[operator]
-        if i < 0 or size < 0:  # type: ignore[operator]
+        assert isinstance(i, int)
+        size = -1
+        if isinstance(a, int) and isinstance(b, int) and i >= 0:
+            size = dim + max(dim - 1, 0) * i + a + b
+        if size < 0:
             raise mismatch(f"pad {a}, {b}, {i} of an axis of length {dim}", ErrorCode.BAD_AXIS)
         shape.append(size)
     return (Aval(aval.dtype, check_shape(tuple(shape))),)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chainrule.ir.attrs import Attrs, AttrSpec, AttrValue
+from chainrule.ir.attrs import AttrSpec, AttrValue
 from chainrule.ir.avals import Aval
 
 Infer = Callable[[tuple[Aval, ...], dict[str, AttrValue]], tuple[Aval, ...]]
@@ -27,8 +27,3 @@ class Signature:
     attrs: tuple[AttrSpec, ...]
     infer: Infer
     numpy: tuple[str, ...] = ()
-
-
-def derive(signature: Signature, avals: tuple[Aval, ...], attrs: Attrs) -> tuple[Aval, ...]:
-    """The output avals of a node, after its arity is checked by the caller."""
-    return signature.infer(avals, dict(attrs))

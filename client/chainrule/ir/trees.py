@@ -45,7 +45,7 @@ def _walk(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
                     cure="name parameters by strings",
                 )
         for key in sorted(tree):
-            yield from _walk(tree[key], f"{path}/{quote(key, safe='')}")
+            yield from _walk(tree[key], f"{path}/{_quoted(key)}")
     elif isinstance(tree, list):
         for i, item in enumerate(tree):
             yield from _walk(item, f"{path}/[{i}]")
@@ -56,25 +56,48 @@ def _walk(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, tree
 
 
+def _quoted(key: str) -> str:
+    try:
+        return quote(key, safe="")
+    except UnicodeEncodeError:
+        raise GraphError(
+            f"key {key!r} has no UTF-8 form",
+            code=ErrorCode.BAD_NAME,
+            cure="leave lone surrogates out of names",
+        ) from None
+
+
 def unflatten(names: Sequence[str], leaves: Iterable[Any], prefix: str) -> Any:
-    """The tree whose `flatten` gave these names; {} where there are none."""
-    root: dict[str, Any] = {}
+    """The tree whose `flatten` gave these names; {} where there are none.
+
+    Raises:
+        GraphError: a name outside the prefix, twice, or of a leaf that would hold another.
+    """
+    root = _Node()
     for name, leaf in zip(names, leaves, strict=True):
-        if name == prefix:
+        if name == prefix and len(names) == 1:
             return leaf
         if not name.startswith(prefix + "/"):
             raise GraphError(f"leaf {name!r} is not under {prefix!r}", code=ErrorCode.BAD_NAME)
         node = root
         *inner, last = name[len(prefix) + 1 :].split("/")
         for part in inner:
-            node = node.setdefault(part, {})
+            node = node.setdefault(part, _Node())
+            if not isinstance(node, _Node):
+                raise GraphError(f"a leaf holds {name!r}", code=ErrorCode.BAD_NAME)
+        if last in node:
+            raise GraphError(f"leaf {name!r} is there already", code=ErrorCode.DUPLICATE_NAME)
         node[last] = leaf
     return _close(root)
 
 
+class _Node(dict[str, Any]):
+    """A container under construction, told from a leaf that happens to be a dict."""
+
+
 def _close(node: Any) -> Any:
-    """Turn the dicts that `unflatten` collected into the containers that their keys tell."""
-    if not isinstance(node, dict):
+    """Turn the nodes that `unflatten` collected into the containers that their keys tell."""
+    if not isinstance(node, _Node):
         return node
     items = [_ITEM.match(key) for key in node]
     if node and all(items):
