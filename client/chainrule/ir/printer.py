@@ -25,7 +25,7 @@ def function_text(function: Function, debug: Debug | None = None, index: int = 0
 def node_text(node: Node, debug: Debug) -> str:
     """`  %4 = Mul %2 %3 : float64[N,3]   # h, model.py:12`."""
     operands = "".join(f" %{i}" for i in node.inputs)
-    attrs = ", ".join(f"{key}={_value(value)}" for key, value in node.attrs)
+    attrs = ", ".join(f"{key}={value_text(value)}" for key, value in node.attrs)
     text = f"  %{node.id} = {node.op}{operands}{f' [{attrs}]' if attrs else ''} : {node.aval}"
     notes = [note for note in (debug.label(node.id), debug.line(node.id)) if note]
     return f"{text}   # {', '.join(notes)}" if notes else text
@@ -42,7 +42,8 @@ def around(function: Function, row: int, debug: Debug | None = None, context: in
     return "\n".join(lines)
 
 
-def _value(value: AttrValue) -> str:
+def value_text(value: AttrValue) -> str:
+    """An attribute as people read it: long bytes by their beginning, dtypes by name."""
     if isinstance(value, DType):
         return value.label
     if isinstance(value, bytes):

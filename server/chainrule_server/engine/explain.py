@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chainrule.errors import ErrorCode, InvalidGraph, LimitExceeded
+from chainrule.ir.attrs import FUNCTION_ATTRS, Attrs
 from chainrule.ir.avals import Aval
 from chainrule.ir.builder import Builder
 from chainrule.ir.expr import Expr, ones
 from chainrule.ir.graph import Graph
+from chainrule.ir.printer import value_text
 from chainrule_server.engine.autodiff import active_rows, pull_back, replay
 from chainrule_server.engine.compiler import compile_flat
 from chainrule_server.engine.flat import Flat, finish
@@ -50,6 +52,7 @@ class ExplainedNode:
 
     node: int
     op: str
+    attrs: Attrs
     label: str
     line: str
     inputs: tuple[int, ...]
@@ -94,6 +97,7 @@ class Explanation:
                 ExplainedNode(
                     node.id,
                     node.op,
+                    node.attrs,
                     label,
                     debug.line(node.id) or "",
                     node.inputs,
@@ -184,8 +188,7 @@ def to_text(nodes: Sequence[ExplainedNode]) -> str:
     shown = [n for n in nodes if n.op != "Constant"]
     lines = ["forward"]
     for n in shown:
-        operands = ", ".join(_name(nodes[i]) for i in n.inputs)
-        what = n.label if n.op == "Input" else f"{n.op}({operands})" if operands else n.op
+        what = n.label if n.op == "Input" else _call(n, nodes)
         lines.append(f"  %{n.node:<3} {what:<28} = {_short(n.value):<22} {n.line}".rstrip())
     lines.append("backward")
     for n in reversed(shown):
@@ -203,6 +206,15 @@ def to_text(nodes: Sequence[ExplainedNode]) -> str:
                 f"         {what} {rule}{local}, sends {sent} to {_name(nodes[edge.input])}"
             )
     return "\n".join(lines) + "\n"
+
+
+def _call(n: ExplainedNode, nodes: Sequence[ExplainedNode]) -> str:
+    """`IntPow(%4, n=2)`: operands, then attributes that say something."""
+    given = [_name(nodes[i]) for i in n.inputs]
+    given += [
+        f"{k}={value_text(v)}" for k, v in n.attrs if v is not False and k not in FUNCTION_ATTRS
+    ]
+    return f"{n.op}({', '.join(given)})" if given else n.op
 
 
 def _name(n: ExplainedNode) -> str:
