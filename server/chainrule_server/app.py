@@ -34,6 +34,7 @@ from chainrule_server.storage.folder import DataFolder, Owner
 from chainrule_server.storage.objects import ObjectStore
 from chainrule_server.telemetry import Counters, logger
 from chainrule_server.workers.coordinator import Coordinator
+from chainrule_server.workers.nursery import Bounds as WorkerBounds
 from chainrule_server.workers.pool import Pool
 
 # Of the memory limit: the rest is for the interpreters, the log and what nobody foresaw.
@@ -119,7 +120,9 @@ class App:
         self._stack.callback(self._stop_server)
         bounds = bounds_of(settings)
         workers = settings.workers or core_limit()
-        pool = self._stack.enter_context(Pool(workers))
+        # What the door lets in is what a worker may take: a plan that was wrong ends in an error, not in swap.
+        grant = WorkerBounds(grant_bytes=bounds.nbytes)
+        pool = self._stack.enter_context(Pool(workers, bounds=grant))
         self.parts = self._compose(folder, disk, pool, bounds, tokens)
         self._serve(workers, bounds, started, folder.boot_id)
         self._health.set_serving(True)
