@@ -120,7 +120,7 @@ class App:
         self._stack.callback(self._stop_server)
         bounds = bounds_of(settings)
         workers = settings.workers or core_limit()
-        # What the door lets in is what a worker may take: a plan that was wrong ends in an error, not in swap.
+        # What the door lets in is what a worker may take: a wrong plan ends in an error, not in swap.
         grant = WorkerBounds(grant_bytes=bounds.nbytes)
         pool = self._stack.enter_context(Pool(workers, bounds=grant))
         self.parts = self._compose(folder, disk, pool, bounds, tokens)
