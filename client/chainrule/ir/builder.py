@@ -113,6 +113,14 @@ class Builder:
         self._known[key] = rows = (first, *rest)
         return rows
 
+    def repeat(self, op: str, inputs: tuple[int, ...], attrs: Attrs, aval: Aval) -> int:
+        """A node with one output that was checked where it comes from; nothing is inferred again."""
+        key = (op, inputs, attrs)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = (self._row(op, inputs, attrs, aval),)
+        return found[0]
+
     def constant(self, value: Any, dtype: DType | None = None, shape: Shape | None = None) -> int:
         """A constant; equal elements are stored once (a filled array).
 

@@ -83,10 +83,12 @@ class Copier:
             node = f.inputs[row][0]
             return self._several[node][int(f.attrs[row][0][1])]  # type: ignore[arg-type]
         self._b.label, self._b.line = debug.label(row) or "", debug.line(row) or line
+        inputs = tuple([rows[i] for i in f.inputs[row]])
+        if not callees(f.attrs[row]):
+            return self._b.repeat(f.ops[row], inputs, f.attrs[row], f.avals[row])
         attrs = renumbered(f.attrs[row], self._number)
-        found = self._b.add_multi(f.ops[row], *(rows[i] for i in f.inputs[row]), **dict(attrs))
-        if len(found) > 1:
-            self._several[row] = found
+        found = self._b.add_multi(f.ops[row], *inputs, **dict(attrs))
+        self._several[row] = found
         return found[0]
 
     def replace(self, row: int, outputs: tuple[int, ...]) -> int:

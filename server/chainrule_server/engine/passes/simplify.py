@@ -12,7 +12,7 @@
 x + 0 is kept (-0 + 0 is +0), and x * 0 (NaN stays NaN).
 """
 
-from chainrule.ir.attrs import AttrValue, callees
+from chainrule.ir.attrs import Attrs, AttrValue, callees
 from chainrule.ir.avals import Aval, BatchDim
 from chainrule.ir.builder import Builder
 from chainrule.ir.rules import broadcast
@@ -44,20 +44,18 @@ def simplify(flat: Flat) -> Flat:
     several = {f.inputs[row][0] for row, op in enumerate(f.ops) if op == "Item"}
     for node in f:
         b.label, b.line = flat.debug.label(node.id) or "", flat.debug.line(node.id) or ""
-        attrs = dict(node.attrs)
         if node.op == "Input":
-            rows.append(b.input(str(attrs["name"]), node.aval))
+            rows.append(b.input(str(node.attr("name")), node.aval))
         elif node.op == "Item" or callees(node.attrs) or node.id in several:
             rows.append(copier.copy(node.id, rows))
         else:
             operands = [rows[i] for i in node.inputs]
-            rows.append(_rewrite(b, node.op, operands, attrs, node.aval))
+            rows.append(_rewrite(b, node.op, operands, node.attrs, node.aval))
     return finish(b, [rows[i] for i in f.outputs], f.output_names, f.name)
 
 
-def _rewrite(
-    b: Builder, op: str, operands: list[int], attrs: dict[str, AttrValue], aval: Aval
-) -> int:
+def _rewrite(b: Builder, op: str, operands: list[int], full: Attrs, aval: Aval) -> int:
+    attrs = dict(full)
     if op in _ELEMENTWISE:
         operands = _without_expand(b, operands, aval)
     first = operands[0] if operands else -1
@@ -78,7 +76,7 @@ def _rewrite(
     elif op in ("Reshape", "Expand") and b.aval(first).shape == attrs["shape"]:
         return first
     elif op == "Reshape" and b.op(first) == "Reshape":
-        return _rewrite(b, op, list(b.operands(first)), attrs, aval)
+        return _rewrite(b, op, list(b.operands(first)), full, aval)
     elif op == "Transpose":
         perm = attrs["perm"]
         assert isinstance(perm, tuple)
@@ -90,7 +88,7 @@ def _rewrite(
         if perm == tuple(range(len(perm))):
             return first
         return b.add(op, first, perm=perm)
-    return b.add(op, *operands, **attrs)
+    return b.repeat(op, tuple(operands), full, aval)
 
 
 def _is_identity(b: Builder, op: str, operands: list[int], attrs: dict[str, AttrValue]) -> bool:
