@@ -15,6 +15,8 @@ from chainrule.ir.attrs import AttrValue
 from chainrule.ir.avals import DType
 from support import references
 from support.op_cases_arrays import ARRAY_ROWS
+from support.op_cases_linalg import LINALG_ROWS
+from support.op_cases_special import SPECIAL_ROWS
 from support.op_row import (
     BOOL,
     FLOAT,
@@ -176,6 +178,7 @@ _BITS = Draw("bits", 0, 100)
 _WITHOUT_DERIVATIVE = (
     _question("Sign", np.sign, NUMBER),
     _question("Floor", np.floor, FLOAT, integer=False),
+    _question("Round", np.round, Draw(low=-3.0, high=3.0), integer=False),
     _question("Less", np.less, NUMBER, NUMBER),
     _question("Equal", np.equal, NUMBER, NUMBER),
     _question("IsFinite", np.isfinite, FLOAT, integer=False),
@@ -213,5 +216,11 @@ _WITHOUT_DERIVATIVE = (
 # Leaves have no inputs: their values are the plan's, and tested there.
 LEAVES = ("Constant", "Iota", "DimSize")
 
-ROWS: tuple[Row, ...] = (*_ELEMENTWISE, *_WITHOUT_DERIVATIVE, *ARRAY_ROWS)
+ROWS: tuple[Row, ...] = (
+    *_ELEMENTWISE,
+    *SPECIAL_ROWS,
+    *_WITHOUT_DERIVATIVE,
+    *ARRAY_ROWS,
+    *LINALG_ROWS,
+)
 CASES: dict[str, Row] = {row.op: row for row in ROWS}

@@ -1,6 +1,7 @@
 """What the tests of ops do with a row: draw, lay out, run, differentiate, and ask an oracle."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import mpmath
@@ -16,11 +17,11 @@ from chainrule_server.engine.flat import Flat
 from chainrule_server.engine.ops import OPS
 from chainrule_server.engine.passes.dce import eliminate
 from chainrule_server.engine.plan import plan_function
+from support.op_row import LAYOUTS as LAYOUTS
 from support.op_row import Draw, Row, Sample
 from support.references import mean_of_largest
 
 Array = NDArray[Any]
-LAYOUTS = ("contiguous", "transposed", "strided", "flipped", "repeated")
 
 
 def rng_for(*names: object) -> np.random.Generator:
@@ -48,9 +49,24 @@ def _draw_one(how: Draw, shape: tuple[int, ...], dtype: DType, rng: np.random.Ge
             return rng.integers(0, 2**32, shape).astype(np.uint32)
         case "bits" if dtype is DType.BOOL:
             return np.asarray(rng.integers(0, 2, shape)).astype(bool)
+        case "positive-definite" | "dominant" | "apart":
+            return _matrix(how.kind, shape, rng).astype(dtype.numpy)
         case "float" if dtype.is_float:
             return np.asarray(rng.uniform(how.low, how.high, shape)).astype(dtype.numpy)
     return np.asarray(rng.integers(int(how.low), int(how.high) + 1, shape)).astype(dtype.numpy)
+
+
+def _matrix(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    rows, columns = shape[-2:]
+    noise = rng.uniform(-1.0, 1.0, shape)
+    if kind == "positive-definite":
+        return np.asarray(noise @ np.swapaxes(noise, -1, -2) + rows * np.eye(rows))
+    diagonal = np.eye(rows, columns)
+    if kind == "apart":
+        # entries some units apart, and little beside the diagonal
+        return np.asarray(0.5 * noise + diagonal * (2.0 + 2.0 * np.arange(columns)))
+    # columns of which no triangle grows large
+    return np.asarray(noise / max(rows, 1) + 2.0 * diagonal)
 
 
 def laid_out(x: Array, layout: str) -> Array:
@@ -169,6 +185,8 @@ def oracle_first(
     """The derivative in direction t, without our rules."""
     if row.oracle == "max":
         return mean_of_largest(arrays[0], t[0], attrs["axes"], bool(attrs["keepdims"]))  # type: ignore[arg-type]
+    if row.oracle == "array":
+        return _differences(row, attrs, arrays, [t])
     if row.oracle == "polynomial":
         return _complex_step(row, attrs, arrays, t)
     return _mpmath(row, attrs, arrays, [t])
@@ -184,6 +202,8 @@ def oracle_second(
     """The second derivative in directions t and s, without our rules."""
     if row.oracle == "max":
         return np.zeros(np.shape(row.value(*arrays, **attrs)))
+    if row.oracle == "array":
+        return _differences(row, attrs, arrays, [t, s])
     if row.oracle == "polynomial":
         # of degree 2: the first derivative is affine, so its central difference is exact at any step
         ahead = [x + d if x.dtype.kind == "f" else x for x, d in zip(arrays, s, strict=True)]
@@ -197,6 +217,8 @@ def oracle_third(
     row: Row, attrs: dict[str, AttrValue], arrays: Sequence[Array], t: Sequence[Array]
 ) -> Array:
     """The third derivative, three times in direction t: zero but for what mpmath differentiates."""
+    if row.oracle == "array":
+        return _differences(row, attrs, arrays, [t, t, t])
     if row.oracle != "mpmath":
         return np.zeros(np.shape(row.value(*arrays, **attrs)))
     return _mpmath(row, attrs, arrays, [t, t, t])
@@ -240,6 +262,34 @@ def _mpmath(
                 return exact(*moved, **attrs)
 
             out[at] = float(mpmath.diff(line, (0,) * order, (1,) * order))
+    return out
+
+
+def _differences(
+    row: Row,
+    attrs: dict[str, AttrValue],
+    arrays: Sequence[Array],
+    directions: Sequence[Sequence[Array]],
+) -> Array:
+    """Central differences of `exact` at a step of 1e-12, in 70 digits: one function value a corner."""
+    assert row.exact is not None
+    with mpmath.workdps(70):
+        step = mpmath.mpf(10) ** -12
+        here = [_exact(x) for x in arrays]
+        along = [[_exact(t) for t in direction] for direction in directions]
+        total: Any = 0
+        for signs in product((-1, 1), repeat=len(directions)):
+            moved = here
+            for sign, direction in zip(signs, along, strict=True):
+                moved = [x + t * (sign * step) for x, t in zip(moved, direction, strict=True)]
+            total = total + int(np.prod(signs)) * row.exact(*moved, **attrs)
+        return np.asarray(total / (2 * step) ** len(directions)).astype(np.float64)
+
+
+def _exact(x: Array) -> Array:
+    out = np.empty(x.shape, object)
+    for at in np.ndindex(*x.shape):
+        out[at] = mpmath.mpf(float(x[at]))
     return out
 
 

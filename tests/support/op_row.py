@@ -13,6 +13,7 @@ Array = NDArray[Any]
 Shapes = tuple[tuple[int, ...], ...]
 Attrs = dict[str, AttrValue]
 INF = float("inf")
+LAYOUTS = ("contiguous", "transposed", "strided", "flipped", "repeated")
 NO_ATTRS: Attrs = {}
 
 
@@ -36,10 +37,21 @@ class Point(NamedTuple):
 class Draw:
     """How an input is drawn. `float`: in the row's float dtype; the others have their own.
 
-    `low`, `high`: the range; integers include `low` only.
+    Matrices: `positive-definite`; `dominant`, far from singular, also in its triangles; `apart`, with
+    distinct eigenvalues and singular values. `low`, `high`: the range; integers include `low` only.
     """
 
-    kind: Literal["float", "number", "int64", "bool", "bits", "key"] = "float"
+    kind: Literal[
+        "float",
+        "number",
+        "int64",
+        "bool",
+        "bits",
+        "key",
+        "positive-definite",
+        "dominant",
+        "apart",
+    ] = "float"
     low: float = -2.0
     high: float = 2.0
 
@@ -55,24 +67,36 @@ class Row:
         draws: one an input; a variadic op repeats the last.
         oracle: how first and second derivatives are had without our rules: `mpmath` (differentiates
             `exact` to 50 digits, elementwise), `polynomial` (complex step of `value`, of degree <= 2, where
-            a difference of first derivatives is exact), `max` (closed form), or none: no derivative.
+            a difference of first derivatives is exact), `array` (`exact` of arrays of mpmath's numbers,
+            whose differences at a step of 1e-12 are right to 20 digits), `max` (closed form), or none: no
+            derivative.
         exact: the function in mpmath.
         points: special points.
         tolerance: relative, float64, of value and derivatives against the oracle.
         dtypes: those that the values are compared in.
         integer: whether values are compared for int64 and int32 too.
+        absolute: tolerance of values that cancel, in float64.
+        third: relative tolerance of third derivatives.
+        single: relative tolerance of float32 against float64.
+        layouts: those that the values are compared in.
+        affordable: which samples the oracle can be asked for; by default all.
     """
 
     op: str
     value: Callable[..., Any]
     samples: tuple[Sample, ...]
     draws: tuple[Draw, ...]
-    oracle: Literal["mpmath", "polynomial", "max", "none"] = "none"
+    oracle: Literal["mpmath", "polynomial", "array", "max", "none"] = "none"
     exact: Callable[..., Any] | None = None
     points: tuple[Point, ...] = ()
     tolerance: float = 1e-13
     dtypes: tuple[DType, ...] = (DType.FLOAT64, DType.FLOAT32)
     integer: bool = False
+    absolute: float = 0.0
+    third: float = 1e-11
+    single: float = 5e-5
+    layouts: tuple[str, ...] = LAYOUTS
+    affordable: Callable[[Sample], bool] | None = None
 
 
 FLOAT = Draw()

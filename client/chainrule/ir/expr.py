@@ -140,6 +140,26 @@ def atan2(y: Expr, x: Expr) -> Expr:
     return apply("Atan2", y, x)
 
 
+def erf(x: Expr) -> Expr:
+    """The error function."""
+    return apply("Erf", x)
+
+
+def erf_inv(x: Expr) -> Expr:
+    """The inverse of the error function."""
+    return apply("ErfInv", x)
+
+
+def lgamma(x: Expr) -> Expr:
+    """log |Gamma(x)|."""
+    return apply("Lgamma", x)
+
+
+def polygamma(n: int, x: Expr) -> Expr:
+    """The n-th derivative of the digamma function, which is n = 0."""
+    return apply("Polygamma", x, n=n)
+
+
 def sign(x: Expr) -> Expr:
     """-1, 0 or 1."""
     return apply("Sign", x)
@@ -245,3 +265,30 @@ def gather(table: Expr, index: Expr, axis: int, batch_dims: int = 0) -> Expr:
 def scatter_add(index: Expr, updates: Expr, axis: int, size: Dim, batch_dims: int = 0) -> Expr:
     """The transpose of `gather`: rows added into zeros."""
     return apply("ScatterAdd", index, updates, axis=axis, batch_dims=batch_dims, size=(size,))
+
+
+def arg_sort(x: Expr, axis: int) -> Expr:
+    """The indices that put an axis in ascending order; stable, NaN last."""
+    return apply("ArgSort", x, axis=axis)
+
+
+def cum_sum(x: Expr, axis: int, reverse: bool = False, exclusive: bool = False) -> Expr:
+    """Running sums along an axis."""
+    return apply("CumSum", x, axis=axis, reverse=reverse, exclusive=exclusive)
+
+
+def unfold(
+    x: Expr,
+    axes: Sequence[int],
+    sizes: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+) -> Expr:
+    """Sliding windows; the elements of a window are new axes at the end."""
+    window = (("axes", axes), ("sizes", sizes), ("strides", strides), ("dilations", dilations))
+    return apply("Unfold", x, **{name: tuple(values) for name, values in window})
+
+
+def dft(x: Expr, axes: Sequence[int], inverse: bool = False) -> Expr:
+    """Fourier sums along axes; the last axis holds real and imaginary part. Nothing is divided by n."""
+    return apply("Dft", x, axes=tuple(axes), inverse=inverse)

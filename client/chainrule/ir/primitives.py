@@ -4,7 +4,7 @@ What an op means (kernel, derivatives, cost) stands in the server's engine/ops; 
 sets of names equal. The set is closed under differentiation: every rule is written in these names.
 """
 
-from chainrule.ir import movement, rules
+from chainrule.ir import linalg, movement, rules, windows
 from chainrule.ir.attrs import AttrSpec
 from chainrule.ir.avals import DType
 from chainrule.ir.signature import Infer, Signature
@@ -44,7 +44,12 @@ _FLOAT = (
     _op("Cos", 1, rules.unary("float"), numpy=("cos",)),
     _op("Tanh", 1, rules.unary("float"), numpy=("tanh",)),
     _op("Atan2", 2, rules.binary("float"), numpy=("arctan2",)),
+    _op("Erf", 1, rules.unary("float")),
+    _op("ErfInv", 1, rules.unary("float")),
+    _op("Lgamma", 1, rules.unary("float")),
+    _op("Polygamma", 1, rules.unary("float"), AttrSpec("n", "int", low=0, high=150)),
     _op("Floor", 1, rules.unary("float"), numpy=("floor",)),
+    _op("Round", 1, rules.unary("float"), numpy=("rint",)),
     _op("Add", 2, rules.binary("number"), numpy=("add",)),
     _op("Sub", 2, rules.binary("number"), numpy=("subtract",)),
     _op("Mul", 2, rules.binary("number"), numpy=("multiply",)),
@@ -103,6 +108,46 @@ _CONTRACTION = (
     _op("ScatterAdd", 2, rules.scatter_add, *_GATHER, AttrSpec("size", "dims")),
 )
 
+_WINDOW = (
+    AttrSpec("axes", "ints"),
+    AttrSpec("sizes", "ints"),
+    AttrSpec("strides", "ints"),
+    AttrSpec("dilations", "ints"),
+)
+
+_ALONG = (
+    _op("ArgSort", 1, windows.arg_sort, AttrSpec("axis", "int"), numpy=("argsort",)),
+    _op(
+        "CumSum",
+        1,
+        windows.cum_sum,
+        AttrSpec("axis", "int"),
+        AttrSpec("reverse", "bool", False),
+        AttrSpec("exclusive", "bool", False),
+        numpy=("cumsum",),
+    ),
+    _op("Unfold", 1, windows.unfold, *_WINDOW, numpy=("lib.stride_tricks.sliding_window_view",)),
+    _op("Fold", 1, windows.fold, *_WINDOW, AttrSpec("lengths", "ints")),
+    _op("Dft", 1, windows.dft, AttrSpec("axes", "ints"), AttrSpec("inverse", "bool", False)),
+)
+
+_LINALG = (
+    _op("Cholesky", 1, linalg.cholesky, numpy=("linalg.cholesky",)),
+    _op(
+        "TriangularSolve",
+        2,
+        linalg.solve,
+        AttrSpec("lower", "bool", True),
+        AttrSpec("transpose", "bool", False),
+        AttrSpec("unit", "bool", False),
+    ),
+    _op("Solve", 2, linalg.solve, numpy=("linalg.solve",)),
+    _op("LogAbsDet", 1, linalg.log_abs_det, numpy=("linalg.slogdet",)),
+    _op("Eigh", 1, linalg.eigh, numpy=("linalg.eigh",)),
+    _op("QR", 1, linalg.qr, numpy=("linalg.qr",)),
+    _op("SVD", 1, linalg.svd, numpy=("linalg.svd",)),
+)
+
 _POSITIONS = (AttrSpec("wrt", "ints"), AttrSpec("outs", "ints"))
 _OTHERWISE = AttrSpec("otherwise", "function", low=0)
 _CONSTS = AttrSpec("n_consts", "int", 0, low=0)
@@ -144,6 +189,15 @@ _STRUCTURE = (
 
 PRIMITIVES: dict[str, Signature] = {
     op.name: op
-    for family in (_LEAVES, _FLOAT, _LOGIC, _MOVEMENT, _CONTRACTION, _STRUCTURE)
+    for family in (
+        _LEAVES,
+        _FLOAT,
+        _LOGIC,
+        _MOVEMENT,
+        _CONTRACTION,
+        _ALONG,
+        _LINALG,
+        _STRUCTURE,
+    )
     for op in family
 }

@@ -171,13 +171,19 @@ def dim_size(avals: Avals, attrs: AttrMap) -> Avals:
 
 
 def random_bits(avals: Avals, attrs: AttrMap) -> Avals:
-    """RandomBits(key uint32[2], counter int64): uint32 of the counter's shape."""
+    """RandomBits(key uint32[..., 2], counter int64): uint32 of the counter's shape.
+
+    Leading axes of the key are leading axes of the counter: a key for each of these lanes.
+    """
     del attrs
-    if avals[0] != Aval(DType.UINT32, (2,)):
-        raise mismatch(f"a key is uint32[2], not {avals[0]}", ErrorCode.DTYPE_MISMATCH)
-    if avals[1].dtype is not DType.INT64:
-        raise mismatch(f"a counter is int64, not {avals[1]}", ErrorCode.DTYPE_MISMATCH, "cast it")
-    return (Aval(DType.UINT32, avals[1].shape),)
+    key, counter = avals
+    if key.dtype is not DType.UINT32 or not key.rank or key.shape[-1] != 2:
+        raise mismatch(f"a key is uint32[2], not {key}", ErrorCode.DTYPE_MISMATCH)
+    if counter.dtype is not DType.INT64:
+        raise mismatch(f"a counter is int64, not {counter}", ErrorCode.DTYPE_MISMATCH, "cast it")
+    if counter.shape[: key.rank - 1] != key.shape[:-1]:
+        raise mismatch(f"keys {key} for counters {counter}: leading axes differ")
+    return (Aval(DType.UINT32, counter.shape),)
 
 
 def matmul(avals: Avals, attrs: AttrMap) -> Avals:

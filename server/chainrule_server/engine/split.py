@@ -123,7 +123,7 @@ def _state(
 _FILLS = ("Input", "Constant", "Iota", "Expand")
 
 # Ops that are linear and don't enlarge: adding their results is adding their operands.
-_KEEP = ("Add", "Sub", "Neg", "Reshape", "Transpose", "ReduceSum", "StopGradient")
+_KEEP = ("Add", "Sub", "Neg", "Reshape", "Transpose", "ReduceSum", "CumSum", "Dft", "StopGradient")
 
 
 def _leaf_outer(op: str, axis: int, rank: int, attrs: dict[str, AttrValue]) -> int | None:
@@ -284,6 +284,45 @@ def _scatter_add(r: _Row) -> State:
     return Partial("sum", r.level)
 
 
+def _same_axis(r: _Row) -> State:
+    """Leading axes are a batch; the batch axis is where the operand's is, and nothing runs along it."""
+    s = r.batched[0][1]
+    if r.axis != s.axis:
+        raise Meets(f"{r.out} is made across the examples of {r.avals[0]}")
+    return Batched(r.axis, s.outer, r.level)
+
+
+def _along(attr: str) -> Callable[[_Row], State]:
+    """Ops that run along axes: not along the batch."""
+
+    def rule(r: _Row) -> State:
+        named = r.attrs[attr]
+        axes = cast(tuple[int, ...], named if isinstance(named, tuple) else (named,))
+        s = r.batched[0][1]
+        if s.axis in [axis % r.out.rank for axis in axes]:
+            raise Meets("an order, a running sum or a transform along the batch")
+        return Batched(s.axis, s.outer, r.level)
+
+    return rule
+
+
+def _system(r: _Row) -> State:
+    """Leading axes of matrix and right side broadcast, counted from the right."""
+    assert r.axis is not None
+    for i, s in r.batched:
+        if s.axis - r.avals[i].rank != r.axis - r.out.rank:
+            raise Meets(f"a system {r.avals[0]} x = {r.avals[1]} meets two batch axes")
+    return Batched(r.axis, _join([s.outer for _, s in r.batched]), r.level)
+
+
+def _random_bits(r: _Row) -> State:
+    """Leading axes of the key are those of the counter."""
+    assert r.axis is not None
+    if any(s.axis != r.axis for _, s in r.batched):
+        raise Meets("keys and counters are batched along different axes")
+    return Batched(r.axis, _join([s.outer for _, s in r.batched]), r.level)
+
+
 _RULES: dict[str, Callable[[_Row], State]] = {
     "Transpose": _moved,
     "Reshape": _reshape,
@@ -297,4 +336,17 @@ _RULES: dict[str, Callable[[_Row], State]] = {
     "ArgMax": _arg_max,
     "Gather": _gather,
     "ScatterAdd": _scatter_add,
+    "RandomBits": _random_bits,
+    "ArgSort": _along("axis"),
+    "CumSum": _along("axis"),
+    "Dft": _along("axes"),
+    "Unfold": _same_axis,
+    "Fold": _same_axis,
+    "Cholesky": _same_axis,
+    "LogAbsDet": _same_axis,
+    "Eigh": _same_axis,
+    "QR": _same_axis,
+    "SVD": _same_axis,
+    "TriangularSolve": _system,
+    "Solve": _system,
 }

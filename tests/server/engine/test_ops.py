@@ -36,7 +36,8 @@ def cases(*without: str) -> Iterator[object]:
         if row.op in without:
             continue
         for number, sample in enumerate(row.samples):
-            yield pytest.param(row, sample, id=f"{row.op}-{number}")
+            if row.affordable is None or row.affordable(sample):
+                yield pytest.param(row, sample, id=f"{row.op}-{number}")
 
 
 def prepared(
@@ -75,7 +76,7 @@ def test_third_derivative(row: Row, sample: Sample) -> None:
     flat, wrt, arrays, rng = prepared(row, sample)
     t = directions(rng, arrays, wrt)
     (found,) = run(third(flat, wrt), [*arrays, *t, *t, *t])
-    close(found, oracle_third(row, sample.attrs, arrays, spread(wrt, arrays, t)), 1e-11)
+    close(found, oracle_third(row, sample.attrs, arrays, spread(wrt, arrays, t)), row.third)
 
 
 @pytest.mark.parametrize(("row", "sample"), tuple(cases()))
@@ -129,7 +130,7 @@ def test_float32_follows_float64(row: Row, sample: Sample) -> None:
         low_flat = derive(node(row.op, avals_of(singles), attrs), wrt)
         (low,) = run(low_flat, [*singles, *(x.astype(np.float32) for x in extra)])
         assert low.dtype == np.float32
-        close(low, high, 5e-5)
+        close(low, high, row.single)
 
 
 def points() -> Iterator[object]:

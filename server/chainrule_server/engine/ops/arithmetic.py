@@ -6,6 +6,7 @@ import numpy as np
 
 from chainrule.errors import ErrorCode, NumericError
 from chainrule.ir.expr import Expr, equal, less, sign, where
+from chainrule_server.engine.ops import lanes
 from chainrule_server.engine.ops.elementwise import (
     DIVISION,
     buffers,
@@ -54,7 +55,16 @@ def _checked(kernel: np.ufunc) -> Bind:
 def _integer(name: str, kernel: np.ufunc) -> Op:
     none = NoDerivative("integers have no derivative")
     bind = _checked(kernel)
-    return Op(name, bind, none, none, per_element(DIVISION), buffers, inplace=(0, 1))
+    return Op(
+        name,
+        bind,
+        none,
+        none,
+        per_element(DIVISION),
+        buffers,
+        inplace=(0, 1),
+        batching=lanes.broadcasting(name),
+    )
 
 
 ARITHMETIC = (
@@ -108,6 +118,10 @@ ARITHMETIC = (
     # y = floor(x):  y' = 0 between integers, where it exists
     constant_elementwise(
         "Floor", np.floor, "it is piecewise constant: the derivative is 0", inplace=(0,)
+    ),
+    # y = the nearest integer, the even one in a tie:  y' = 0 between them, where it exists
+    constant_elementwise(
+        "Round", np.rint, "it is piecewise constant: the derivative is 0", inplace=(0,)
     ),
     # rounding towards -inf, and the remainder with the divisor's sign, as NumPy
     _integer("IntDiv", np.floor_divide),

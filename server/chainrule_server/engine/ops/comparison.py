@@ -9,6 +9,7 @@ from chainrule.ir.attrs import AttrValue
 from chainrule.ir.avals import DType
 from chainrule.ir.expr import Expr, expand, where
 from chainrule.ir.expr import cast as cast_to
+from chainrule_server.engine.ops import lanes
 from chainrule_server.engine.ops.elementwise import buffers, constant_elementwise
 from chainrule_server.engine.ops.table import (
     Array,
@@ -131,6 +132,15 @@ COMPARISON = (
         linear=((1, 2),),
         # b is read again after out was written
         inplace=(1,),
+        batching=lanes.broadcasting("Where"),
     ),
-    Op("Cast", _bind_cast, _cast_vjp, _cast_jvp, per_element(), _cast_workspace),
+    Op(
+        "Cast",
+        _bind_cast,
+        _cast_vjp,
+        _cast_jvp,
+        per_element(),
+        _cast_workspace,
+        batching=lanes.leading("Cast"),
+    ),
 )

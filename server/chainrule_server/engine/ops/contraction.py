@@ -7,6 +7,7 @@ import numpy as np
 
 from chainrule.ir.avals import Aval, BatchDim
 from chainrule.ir.expr import Expr, reshape
+from chainrule_server.engine.ops import lanes
 from chainrule_server.engine.ops.elementwise import refuse_stored, total
 from chainrule_server.engine.ops.table import (
     Array,
@@ -117,4 +118,15 @@ def _jvp(tangents: Tangents, out: Expr, a: Expr, b: Expr) -> Expr | None:
     return total(terms, out)
 
 
-CONTRACTION = (Op("MatMul", _bind, _vjp, _jvp, _cost, _workspace, linear=((0,), (1,))),)
+CONTRACTION = (
+    Op(
+        "MatMul",
+        _bind,
+        _vjp,
+        _jvp,
+        _cost,
+        _workspace,
+        linear=((0,), (1,)),
+        batching=lanes.broadcasting("MatMul", kept=2),
+    ),
+)

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.errors import ErrorCode, Unsupported
 from chainrule.ir.expr import Expr, expand
+from chainrule_server.engine.ops import lanes
 from chainrule_server.engine.ops.table import (
     Array,
     Arrays,
@@ -54,7 +55,15 @@ def elementwise(
     vjp, jvp = rules(partials)
     operands = tuple(range(len(partials)))
     return Op(
-        name, ufunc(kernel), vjp, jvp, per_element(cost), buffers, linear=linear, inplace=operands
+        name,
+        ufunc(kernel),
+        vjp,
+        jvp,
+        per_element(cost),
+        buffers,
+        linear=linear,
+        inplace=operands,
+        batching=lanes.broadcasting(name),
     )
 
 
@@ -68,7 +77,16 @@ def constant_elementwise(
 ) -> Op:
     """An elementwise op without derivative."""
     none = NoDerivative(reason)
-    return Op(name, ufunc(kernel), none, none, per_element(cost), buffers, inplace=inplace)
+    return Op(
+        name,
+        ufunc(kernel),
+        none,
+        none,
+        per_element(cost),
+        buffers,
+        inplace=inplace,
+        batching=lanes.broadcasting(name),
+    )
 
 
 def rules(

@@ -7,13 +7,15 @@ With b leading axes in common, a table (B..., P..., d, S...) and an index (B...,
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from chainrule.errors import ErrorCode, NumericError
 from chainrule.ir.attrs import AttrValue
-from chainrule.ir.expr import Expr, gather, scatter_add
+from chainrule.ir.avals import Dim
+from chainrule.ir.expr import Expr, gather, scatter_add, transpose
+from chainrule_server.engine.ops import lanes
 from chainrule_server.engine.ops.elementwise import BUFFER_ELEMENTS, refuse_stored
 from chainrule_server.engine.ops.table import (
     Array,
@@ -203,6 +205,46 @@ def _scatter_jvp(
     return None if t is None else scatter_add(index, t, axis, out.shape[axis], batch_dims)
 
 
+def _batch_gather(
+    size: Dim, batched: Sequence[bool], table: Expr, index: Expr, *, axis: int, batch_dims: int
+) -> Expr:
+    of_table, of_index = batched
+    axis %= table.aval.rank - of_table
+    if of_table and of_index:
+        return gather(table, index, axis + 1, batch_dims + 1)
+    if of_table and not batch_dims:
+        return gather(table, index, axis + 1)
+    if of_table:
+        return gather(table, lanes.in_front(index, size), axis + 1, batch_dims + 1)
+    # index (L, B..., I...) as (B..., L, I...): L is one more axis of picked rows, to be brought in front
+    picked = gather(table, _front_to(index, batch_dims), axis, batch_dims)
+    return _to_front(picked, axis)
+
+
+def _batch_scatter_add(
+    count: Dim, batched: Sequence[bool], index: Expr, updates: Expr, /, **attrs: Any
+) -> Expr:
+    of_index, of_updates = batched
+    axis, lead, (rows,) = attrs["axis"], attrs["batch_dims"], attrs["size"]
+    if not of_index:
+        # updates (L, B..., P...) as (B..., L, P...): L is one more axis before the rows
+        moved = _front_to(updates, lead)
+        return _to_front(scatter_add(index, moved, axis + 1, rows, lead), lead)
+    if not of_updates:
+        updates = lanes.in_front(updates, count)
+    return scatter_add(index, updates, axis + 1, rows, lead + 1)
+
+
+def _front_to(x: Expr, place: int) -> Expr:
+    """x with its leading axis put at a place further behind."""
+    return transpose(x, (*range(1, place + 1), 0, *range(place + 1, x.aval.rank)))
+
+
+def _to_front(x: Expr, place: int) -> Expr:
+    """The inverse of `_front_to`."""
+    return transpose(x, (place, *range(place), *range(place + 1, x.aval.rank)))
+
+
 INDEXING = (
     Op(
         "Gather",
@@ -212,6 +254,7 @@ INDEXING = (
         per_element(),
         _gather_workspace,
         linear=((0,),),
+        batching=_batch_gather,
     ),
     Op(
         "ScatterAdd",
@@ -221,5 +264,6 @@ INDEXING = (
         per_input(1),
         _scatter_workspace,
         linear=((1,),),
+        batching=_batch_scatter_add,
     ),
 )

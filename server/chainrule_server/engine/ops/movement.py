@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from chainrule.ir.avals import BatchDim, Dim, Shape
 from chainrule.ir.expr import Expr, apply, concat, expand, pad, reshape, slice_, transpose, zeros
+from chainrule_server.engine.ops import lanes
 from chainrule_server.engine.ops.copying import copier
 from chainrule_server.engine.ops.dims import minus, plus, sign
 from chainrule_server.engine.ops.table import (
@@ -269,6 +270,18 @@ def _concat_jvp(tangents: Tangents, out: Expr, *xs: Expr, axis: int) -> Expr:
     return concat(filled, axis)
 
 
+def _batch_expand(size: Dim, batched: Sequence[bool], x: Expr, *, shape: Shape) -> Expr:
+    # the lanes stay in front of the axes that are added
+    del batched
+    added = len(shape) - (x.aval.rank - 1)
+    return expand(reshape(x, (size, *(1,) * added, *x.shape[1:])), (size, *shape))
+
+
+def _batch_concat(size: Dim, batched: Sequence[bool], *xs: Expr, axis: int) -> Expr:
+    wide = lanes.every(size, batched, xs)
+    return concat(wide, axis % (wide[0].aval.rank - 1) + 1)
+
+
 _LINEAR = ((0,),)
 
 MOVEMENT = (
@@ -281,6 +294,7 @@ MOVEMENT = (
         no_workspace,
         linear=_LINEAR,
         view=_view_reshape,
+        batching=lanes.prefixed("Reshape", lambda size: {"shape": size}),
     ),
     Op(
         "Transpose",
@@ -291,6 +305,7 @@ MOVEMENT = (
         no_workspace,
         linear=_LINEAR,
         view=_view_transpose,
+        batching=lanes.shifted("Transpose", "perm", front=(0,)),
     ),
     Op(
         "Expand",
@@ -301,6 +316,7 @@ MOVEMENT = (
         no_workspace,
         linear=_LINEAR,
         view=_view_expand,
+        batching=_batch_expand,
     ),
     Op(
         "Slice",
@@ -311,9 +327,29 @@ MOVEMENT = (
         no_workspace,
         linear=_LINEAR,
         view=_view_slice,
+        batching=lanes.prefixed("Slice", lambda size: {"starts": 0, "stops": size, "steps": 1}),
     ),
-    Op("Flip", None, _flip_vjp, _flip_jvp, no_cost, no_workspace, linear=_LINEAR, view=_view_flip),
-    Op("Pad", _bind_pad, _pad_vjp, _pad_jvp, per_element(), no_workspace, linear=_LINEAR),
+    Op(
+        "Flip",
+        None,
+        _flip_vjp,
+        _flip_jvp,
+        no_cost,
+        no_workspace,
+        linear=_LINEAR,
+        view=_view_flip,
+        batching=lanes.shifted("Flip", "axes"),
+    ),
+    Op(
+        "Pad",
+        _bind_pad,
+        _pad_vjp,
+        _pad_jvp,
+        per_element(),
+        no_workspace,
+        linear=_LINEAR,
+        batching=lanes.prefixed("Pad", lambda size: {"low": 0, "high": 0, "interior": 0}),
+    ),
     Op(
         "Concat",
         _bind_concat,
@@ -322,5 +358,6 @@ MOVEMENT = (
         per_element(),
         no_workspace,
         linear=(ALL,),
+        batching=_batch_concat,
     ),
 )

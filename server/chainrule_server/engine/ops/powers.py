@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.errors import ErrorCode, NumericError
 from chainrule.ir.avals import Aval
 from chainrule.ir.expr import Expr, apply, equal, less, log, power, where
+from chainrule_server.engine.ops import lanes
 from chainrule_server.engine.ops.elementwise import (
     POWER,
     buffer_bytes,
@@ -111,5 +112,13 @@ def _int_buffers(inputs: Arrays, out: Array, attrs: AttrMap) -> int:
 POWERS = (
     elementwise("Pow", np.power, _base, _exponent, cost=POWER),
     # Not in place: x is read again after the first product.
-    Op("IntPow", _bind_int_power, _int_vjp, _int_jvp, _int_cost, _int_buffers),
+    Op(
+        "IntPow",
+        _bind_int_power,
+        _int_vjp,
+        _int_jvp,
+        _int_cost,
+        _int_buffers,
+        batching=lanes.leading("IntPow"),
+    ),
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.errors import ErrorCode, ShapeMismatch
 from chainrule.ir.expr import Expr, equal, expand, reduce_sum, reshape, where
+from chainrule_server.engine.ops import lanes
 from chainrule_server.engine.ops.elementwise import BUFFER_ELEMENTS, refuse_stored
 from chainrule_server.engine.ops.table import (
     Array,
@@ -140,7 +141,24 @@ REDUCTION = (
         per_input(),
         _workspace,
         linear=((0,),),
+        batching=lanes.shifted("ReduceSum", "axes"),
     ),
-    Op("ReduceMax", _reduce(np.maximum), _max_vjp, _max_jvp, per_input(), _workspace),
-    Op("ArgMax", _bind_arg_max, _INDEX, _INDEX, per_input(), _arg_max_workspace),
+    Op(
+        "ReduceMax",
+        _reduce(np.maximum),
+        _max_vjp,
+        _max_jvp,
+        per_input(),
+        _workspace,
+        batching=lanes.shifted("ReduceMax", "axes"),
+    ),
+    Op(
+        "ArgMax",
+        _bind_arg_max,
+        _INDEX,
+        _INDEX,
+        per_input(),
+        _arg_max_workspace,
+        batching=lanes.shifted("ArgMax", "axis"),
+    ),
 )

@@ -6,6 +6,7 @@ import numpy as np
 
 from chainrule.ir.attrs import AttrValue
 from chainrule.ir.expr import Expr
+from chainrule_server.engine.ops import lanes
 from chainrule_server.engine.ops.table import (
     Array,
     Arrays,
@@ -53,7 +54,18 @@ STRUCTURE = (
         no_workspace,
         linear=((0,),),
         view=_same,
+        batching=lanes.leading("StopGradient"),
     ),
     # y = x; its token keeps equal nodes behind it from being found by CSE
-    Op("Barrier", _bind, _pass_ct, _pass_t, no_cost, no_workspace, linear=((0,),), view=_same),
+    Op(
+        "Barrier",
+        _bind,
+        _pass_ct,
+        _pass_t,
+        no_cost,
+        no_workspace,
+        linear=((0,),),
+        view=_same,
+        batching=lanes.leading("Barrier"),
+    ),
 )

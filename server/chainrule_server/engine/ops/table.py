@@ -67,8 +67,9 @@ class Op:
         view: (input, attrs, shape) -> a view of input 0, for ops that move nothing; it reads no element, so
             a `phantom` does. None where these strides allow no view: then the plan gives the value a buffer
             and runs `bind` (only Reshape).
-        batching: (size, batched, *inputs, **attrs) -> the output with a new leading axis of length `size`.
-            Inputs whose entry in `batched` is True have that axis in front, the others have none; for Vmap.
+        batching: (size, batched, *inputs, **attrs) -> the output with a new leading axis of length `size`,
+            which may be k*N. Inputs whose entry in `batched` is True have that axis in front, the others have
+            none; at least one has it, but for RandomBits. None for leaves, which are the same in every lane.
     """
 
     name: str

@@ -87,7 +87,7 @@ def test_value_is_numpys_for_every_layout(row: Row, sample: Sample, dtype: DType
     rng = rng_for(row.op, sample.shapes, dtype)
     drawn = draw(row, sample, dtype, rng)
     aval = out_aval(row.op, drawn, sample.attrs)
-    for layout in LAYOUTS:
+    for layout in row.layouts:
         arrays = [laid_out(x, layout) for x in drawn]
         with np.errstate(all="ignore"):
             expected = np.asarray(row.value(*arrays, **sample.attrs))
@@ -100,7 +100,7 @@ def test_value_is_numpys_for_every_layout(row: Row, sample: Sample, dtype: DType
                 found,
                 expected,
                 rtol=tolerance(row, found, *arrays),
-                atol=1e-6 * (found.dtype == np.float32),
+                atol=max(1e-6 * (found.dtype == np.float32), row.absolute),
             )
         else:
             np.testing.assert_array_equal(found, expected)
@@ -144,6 +144,8 @@ def test_a_run_allocates_no_more_than_it_declares(row: Row, layout: str) -> None
     """On arrays large enough that a hidden copy can't hide."""
     op = OPS[row.op]
     assert op.bind is not None
+    if layout not in row.layouts:
+        pytest.skip("singular")
     for sample in enlarged(row):
         drawn = draw(row, sample, row.dtypes[0], rng_for(row.op, layout, sample.shapes))
         arrays = tuple(laid_out(x, layout) for x in drawn)
@@ -192,6 +194,58 @@ def enlarged(row: Row) -> Iterator[Sample]:
         "Reshape": (Sample(((300, 200),), {"shape": (200, 300)}),),
         "Pad": (Sample(((300, 200),), {"low": (1, -2), "high": (0, 3), "interior": (0, 2)}),),
         "Concat": (Sample(((300, 100), (300, 200)), {"axis": 1}),),
+        "Polygamma": tuple(Sample(((300, 200),), {"n": n}) for n in (0, 3)),
+        "ArgSort": tuple(Sample(((60, 50, 40),), {"axis": axis}) for axis in (0, 1, 2)),
+        "CumSum": tuple(
+            Sample(((60, 50, 40),), {"axis": axis, "reverse": back, "exclusive": back})
+            for axis in (0, 1, 2)
+            for back in (False, True)
+        ),
+        "Fold": (
+            Sample(
+                ((40, 28, 28, 3, 3),),
+                {
+                    "axes": (1, 2),
+                    "sizes": (3, 3),
+                    "strides": (1, 1),
+                    "dilations": (1, 1),
+                    "lengths": (30, 30),
+                },
+            ),
+            Sample(
+                ((60, 1, 200),),
+                {
+                    "axes": (1,),
+                    "sizes": (200,),
+                    "strides": (1,),
+                    "dilations": (1,),
+                    "lengths": (200,),
+                },
+            ),
+        ),
+        "Dft": tuple(
+            Sample((shape,), {"axes": axes, "inverse": False})
+            for shape, axes in (
+                ((64, 60, 2), (0, 1)),
+                ((4001, 2), (0,)),
+                ((40, 30, 20, 2), (0, 2)),
+            )
+        ),
+        "Cholesky": (Sample(((90, 90),)), Sample(((7, 30, 30),))),
+        "LogAbsDet": (Sample(((90, 90),)), Sample(((7, 30, 30),))),
+        "Eigh": (Sample(((70, 70),)), Sample(((7, 30, 30),))),
+        "QR": (Sample(((90, 40),)), Sample(((40, 90),)), Sample(((7, 30, 20),))),
+        "SVD": (Sample(((90, 40),)), Sample(((40, 90),)), Sample(((7, 30, 20),))),
+        "Solve": (
+            Sample(((90, 90), (90, 5))),
+            Sample(((7, 30, 30), (30, 2))),
+            Sample(((30, 30), (7, 30, 2))),
+        ),
+        "TriangularSolve": tuple(
+            Sample(shapes, {"lower": lower, "transpose": False, "unit": False})
+            for lower in (True, False)
+            for shapes in (((90, 90), (90, 50)), ((7, 40, 40), (40, 20)))
+        ),
     }
     if row.op in large:
         yield from large[row.op]
