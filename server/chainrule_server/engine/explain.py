@@ -7,12 +7,14 @@ put into a table here. The rule of a node is printed from the rule itself, so it
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from chainrule.errors import ErrorCode, InvalidGraph, LimitExceeded
 from chainrule.ir.attrs import FUNCTION_ATTRS, Attrs
 from chainrule.ir.avals import Aval
 from chainrule.ir.builder import Builder
 from chainrule.ir.expr import Expr, ones
-from chainrule.ir.graph import Graph
+from chainrule.ir.graph import Graph, Node
 from chainrule.ir.printer import value_text
 from chainrule_server.engine.autodiff import active_rows, pull_back, replay
 from chainrule_server.engine.compiler import compile_flat
@@ -154,7 +156,8 @@ def explain(graph: Graph, wrt: Sequence[str], output: str = "") -> Explanation:
 
     def record(row: int, ct: Expr, sent: Sequence[Expr | None]) -> None:
         node = f.node(row)
-        texts = rule_text(node, [f.avals[i] for i in node.inputs])
+        called = [_called(f.node(i)) for i in node.inputs]
+        texts = rule_text(node, [f.avals[i] for i in node.inputs], called)
         rules[row] = tuple(
             text if s is not None else "" for text, s in zip(texts, sent, strict=True)
         )
@@ -200,7 +203,8 @@ def to_text(nodes: Sequence[ExplainedNode]) -> str:
             rule = edge.rule.removeprefix("ct * ") if local else edge.rule
             rule = "1" if rule == "ct" and local else rule
             rule = rule[1:-1] if rule.startswith("(") and rule.endswith(")") else rule
-            what = "local derivative" if local else "rule"
+            local = "" if local == f" = {rule}" else local
+            what = "local derivative" if edge.local is not None else "rule"
             sent = _short(edge.outgoing) if edge.outgoing is not None else "0"
             lines.append(
                 f"         {what} {rule}{local}, sends {sent} to {_name(nodes[edge.input])}"
@@ -215,6 +219,14 @@ def _call(n: ExplainedNode, nodes: Sequence[ExplainedNode]) -> str:
         f"{k}={value_text(v)}" for k, v in n.attrs if v is not False and k not in FUNCTION_ATTRS
     ]
     return f"{n.op}({', '.join(given)})" if given else n.op
+
+
+def _called(node: Node) -> str:
+    """An operand in a formula: a scalar constant by its value, anything else by its row."""
+    data = dict(node.attrs).get("data")
+    if node.op == "Constant" and isinstance(data, bytes) and not node.aval.rank:
+        return _short(np.frombuffer(data, node.aval.dtype.numpy).reshape(()))
+    return f"%{node.id}"
 
 
 def _name(n: ExplainedNode) -> str:

@@ -15,20 +15,28 @@ _BINDING = {"Add": 1, "Sub": 1, "Mul": 2, "Div": 2, "MatMul": 2}
 _MAX_TEXT = 160
 
 
-def rule_text(node: Node, in_avals: Sequence[Aval]) -> tuple[str, ...]:
-    """One formula an operand, "" where the rule sends nothing. Operands are x, y, z; the node is out."""
+def rule_text(
+    node: Node, in_avals: Sequence[Aval], operands: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """One formula an operand, "" where the rule sends nothing.
+
+    Args:
+        node: whose rule it is; its value is called out.
+        in_avals: of its operands.
+        operands: what to call them; x, y, z by default.
+    """
     rule = OPS[node.op].vjp if node.op in OPS else None
     if not callable(rule):
         # a loop: its rule is a loop of its own
         return ("vjp of the body",) * len(in_avals) if rule is None else ("",) * len(in_avals)
     b = Builder()
-    names = ["ct", "out", *_operand_names(len(in_avals))]
+    names = ["ct", "out", *(operands or _operand_names(len(in_avals)))]
     rows = [
         b.input(name, aval)
         for name, aval in zip(names, (node.aval, node.aval, *in_avals), strict=True)
     ]
-    ct, out, *operands = (Expr(b, row) for row in rows)
-    sent = rule(ct, out, *operands, **dict(node.attrs))
+    ct, out, *inputs = (Expr(b, row) for row in rows)
+    sent = rule(ct, out, *inputs, **dict(node.attrs))
     return tuple("" if e is None else _formula(b, e.id, names)[0][:_MAX_TEXT] for e in sent)
 
 
