@@ -31,10 +31,8 @@ def rule_text(
         return ("vjp of the body",) * len(in_avals) if rule is None else ("",) * len(in_avals)
     b = Builder()
     names = ["ct", "out", *(operands or _operand_names(len(in_avals)))]
-    rows = [
-        b.input(name, aval)
-        for name, aval in zip(names, (node.aval, node.aval, *in_avals), strict=True)
-    ]
+    avals = (node.aval, node.aval, *in_avals)
+    rows = [b.input(f"i{k}", aval) for k, aval in enumerate(avals)]
     ct, out, *inputs = (Expr(b, row) for row in rows)
     sent = rule(ct, out, *inputs, **dict(node.attrs))
     return tuple("" if e is None else _formula(b, e.id, names)[0][:_MAX_TEXT] for e in sent)
