@@ -10,7 +10,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = re.compile(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", re.M | re.S)
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 def run(script: Path, folder: Path) -> str:
@@ -45,9 +44,3 @@ def test_the_readme_has_a_gradient_and_a_session() -> None:
     code = "".join(code for code, _ in blocks())
     assert "value_and_grad" in code
     assert "create_session" in code
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: str(path.name))
-def test_examples_run_by_themselves(script: Path, tmp_path: Path) -> None:
-    assert run(script, tmp_path).strip()
