@@ -116,7 +116,8 @@ def test_cut_random_and_mutated_bytes_get_a_status_of_the_table(
 
 def leaks(refusal: Refusal) -> bool:
     """Whether a text shows what is the server's own: paths, modules, tracebacks."""
-    signs = ("/work/", "/tmp/", "site-packages", "Traceback", '.py"', "chainrule_server", "0x7f")
+    here = str(Path(__file__).parents[3])
+    signs = (here, "/tmp/", "site-packages", "Traceback", '.py"', "chainrule_server", "0x7f")
     return any(sign in refusal.text for sign in signs)
 
 
