@@ -1,20 +1,20 @@
 """Every way a request can fail, as exceptions with the facts in fields. No grpc here.
 
-    ChainruleError
-      GraphError              the graph or the call is wrong: mend it
-        TraceError            a function can't be traced; names its line
-        InvalidGraph          the graph breaks a rule of the IR
-        ShapeMismatch         shapes or dtypes don't fit
-        UnknownPrimitive      an op or attribute that this server doesn't know
-        LimitExceeded         larger than a documented bound
-      RemoteError             the call, the connection or the server
-        Unavailable  TLSConfigError  Unauthenticated  PermissionDenied  NotFound
-        Overloaded  DeadlineExceeded  Cancelled  ResponseTooLarge  Unsupported  ServerFault
-      SessionError            the order of a session's operations
-        StepConflict  StepGap  StepTooOld  Fenced  NameTaken  Incompatible
-        CorruptCheckpoint  NumericsChanged
-      NumericError            the numbers themselves
-        NonFinite  NotConverged
+ChainruleError
+  GraphError              the graph or the call is wrong: mend it
+    TraceError            a function can't be traced; names its line
+    InvalidGraph          the graph breaks a rule of the IR
+    ShapeMismatch         shapes or dtypes don't fit
+    UnknownPrimitive      an op or attribute that this server doesn't know
+    LimitExceeded         larger than a documented bound
+  RemoteError             the call, the connection or the server
+    Unavailable  TLSConfigError  Unauthenticated  PermissionDenied  NotFound
+    Overloaded  DeadlineExceeded  Cancelled  ResponseTooLarge  Unsupported  ServerFault
+  SessionError            the order of a session's operations
+    StepConflict  StepGap  StepTooOld  Fenced  NameTaken  Incompatible
+    CorruptCheckpoint  NumericsChanged
+  NumericError            the numbers themselves
+    NonFinite  NotConverged
 """
 
 from enum import Enum, IntEnum
