@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ErrorCode, InvalidGraph
+from chainrule.errors import ErrorCode, InvalidGraph, LimitExceeded
 from chainrule.ir import canonical
 from chainrule.ir.avals import Aval, BatchDim, DType, shape_at
 from chainrule.ir.graph import Function, Graph
@@ -24,6 +24,9 @@ from chainrule_server.engine.specialise import specialise, specialise_all
 from chainrule_server.engine.tree import Segment
 
 BOARD, STATE_READ, STATE_WRITE = 0, 1, 2
+
+# Each takes some bytes of bookkeeping and a tenth of a millisecond at least.
+MAX_SHARDS = 65_536
 
 _MAGIC = b"chainrule.program.v1\0"
 
@@ -98,6 +101,13 @@ class Stage:
         """Keys of the values it makes."""
         return self.function.output_names
 
+    def row_bytes(self, n: int) -> int:
+        """A worker's own memory for n rows: their inputs, and outputs before they are put side by side."""
+        outputs = zip(self.combines, self.function.out_avals, strict=True)
+        kept = [aval for how, aval in outputs if how == "stack"]
+        kept += [aval for aval in self.function.in_avals if aval.is_batched]
+        return sum(aligned(aval.concrete(n).nbytes) for aval in kept)
+
     def plan(self, n: int) -> Plan:
         """The plan for n rows; made once. A program meets few sizes: whole, ragged, unsplit."""
         if n not in self._plans:
@@ -140,8 +150,9 @@ class Layout:
         nbytes: size of the board.
         slots: by key, for inputs and outputs that lie on the board and for values between stages.
         microshards: rows lo to hi of each, in order.
-        peak_bytes: inputs, outputs, values between stages, and the largest arena, constants and workspace of
-            one stage. Process bases and the partial vectors of the tree come on top.
+        peak_bytes: inputs, outputs, values between stages, and the largest of the stages' own memory: arena,
+            constants, workspace and the rows of a microshard. Process bases and the partial vectors of the
+            tree come on top.
         flops: floating-point operations of the whole call.
     """
 
@@ -233,8 +244,20 @@ class Program:
         return self._layouts[n]
 
     def microshards(self, n: int) -> tuple[tuple[int, int], ...]:
-        """Rows of each microshard; the last one may have fewer."""
+        """Rows of each microshard; the last one may have fewer.
+
+        Raises:
+            LimitExceeded: more than MAX_SHARDS of them.
+        """
         step = self.rows_at(n) or max(n, 1)
+        if n > MAX_SHARDS * step:
+            raise LimitExceeded(
+                f"a batch of {n} in microshards of {step} rows makes more than {MAX_SHARDS} of them",
+                code=ErrorCode.TOO_LARGE,
+                cure="send a smaller batch, or take larger microshards",
+                limit=MAX_SHARDS * step,
+                value=n,
+            )
         return tuple((lo, min(lo + step, n)) for lo in range(0, max(n, 1), step))
 
     def rows_at(self, n: int) -> int:
@@ -273,7 +296,8 @@ class Program:
                 [stage.plan(hi - lo).flops for lo, hi in shards] if stage.sharded else [plan.flops]
             )
             flops += sum(runs)
-            scratch = max(scratch, plan.scratch_bytes)
+            local = sum(stage.row_bytes(rows) for rows in {hi - lo for lo, hi in shards})
+            scratch = max(scratch, plan.scratch_bytes + (local if stage.sharded else 0))
         return Layout(end, slots, shards, end + state_bytes + scratch, flops, tuple(partials))
 
 

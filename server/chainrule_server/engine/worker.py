@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.ir.avals import BatchDim
+from chainrule.ir.avals import Aval, BatchDim
 from chainrule_server.engine.executor import Instance, aligned_bytes
 from chainrule_server.engine.extract import BATCH, OFFSET
 from chainrule_server.engine.ops.table import Array
@@ -90,26 +90,33 @@ class LoadedProgram:
             return found
         part = self.program.stages[stage]
         plan = part.plan(rows)
+        # Instances that differ in their leaf alone run one at a time: they share the memory of their rows.
+        twin = next(
+            (
+                kept
+                for k, kept in self._instances.items()
+                if k[:3] == key[:3] and len(k) == len(key)
+            ),
+            None,
+        )
         inputs = []
-        for name, aval in zip(part.inputs, part.function.in_avals, strict=True):
+        for i, (name, aval) in enumerate(zip(part.inputs, part.function.in_avals, strict=True)):
             if name in (OFFSET, BATCH):
                 inputs.append(np.zeros((), np.int64))
             elif aval.is_batched:
-                local = aval.concrete(rows)
-                memory = aligned_bytes(local.nbytes).view(local.dtype.numpy)
-                inputs.append(memory.reshape(local.dims))
+                inputs.append(twin.inputs[i] if twin else _buffer(aval.concrete(rows)))
             else:
                 inputs.append(self._at(name, n, regions))
         packed = iter(self.program.layout(n).partials(stage).segments)
         outputs = []
-        for how, aval in zip(part.combines, part.function.out_avals, strict=True):
+        for i, (how, aval) in enumerate(zip(part.combines, part.function.out_avals, strict=True)):
             local = aval.concrete(rows)
             if how in ("sum", "max"):
                 segment = next(packed)
                 flat = leaf[segment.offset : segment.offset + local.nbytes]
                 outputs.append(flat.view(local.dtype.numpy).reshape(local.dims))
             else:
-                outputs.append(np.empty(local.dims, local.dtype.numpy))
+                outputs.append(twin.outputs[i] if twin else _buffer(local))
         return self._keep(key, plan, inputs, outputs)
 
     def _feed(
@@ -194,6 +201,11 @@ class LoadedProgram:
         if len(self._instances) > _KEPT:
             self._instances.popitem(last=False)
         return instance
+
+
+def _buffer(aval: Aval) -> Array:
+    """Memory for a value of one microshard, from a cache line on."""
+    return aligned_bytes(aval.nbytes).view(aval.dtype.numpy).reshape(aval.dims)
 
 
 def _view(region: memoryview, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
