@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from chainrule.errors import ErrorCode, InvalidGraph
 from chainrule.ir.graph import Graph
+from chainrule_server.engine.answers import answer
 from chainrule_server.engine.extract import BATCH, OFFSET
 from chainrule_server.engine.flat import Flat
 from chainrule_server.engine.lower import lower
 from chainrule_server.engine.program import BOARD, Notice, Place, Port, Program, Stage
-from chainrule_server.engine.requests import Request, extend
+from chainrule_server.engine.requests import Request
 from chainrule_server.engine.sharding import Rows, rows_for
 from chainrule_server.engine.split import Coupled, analyse
 from chainrule_server.engine.stages import build, key_of, output_key, rounds, unsplit
@@ -33,7 +34,7 @@ def compile_request(
     Raises:
         GraphError: names, a loss that is no scalar, a derivative of what has none.
     """
-    return compile_main(extend(graph, requests), {}, microshard=microshard)
+    return compile_flat(answer(graph, requests), microshard=microshard)
 
 
 def compile_main(

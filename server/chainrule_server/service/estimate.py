@@ -2,11 +2,11 @@
 
 from chainrule.ir.graph import Graph
 from chainrule.wire.records import NodeCost
+from chainrule_server.engine.answers import answer
 from chainrule_server.engine.ops import OPS
 from chainrule_server.engine.program import Program
-from chainrule_server.engine.requests import Request, extend
+from chainrule_server.engine.requests import Request
 from chainrule_server.engine.specialise import specialise
-from chainrule_server.engine.structure import flatten
 
 _LEAVES = ("Input", "Constant", "Iota", "Item")
 
@@ -19,7 +19,7 @@ def node_costs(graph: Graph, requests: tuple[Request, ...], n: int) -> tuple[Nod
         requests: what is asked of it.
         n: examples.
     """
-    flat = flatten(extend(graph, requests))
+    flat = answer(graph, requests)
     function = specialise(flat.function, n)
     out = []
     for node in function:
