@@ -65,5 +65,7 @@ def _formula(b: Builder, row: int, names: Sequence[str]) -> tuple[str, int]:
         return f"{base}^{attrs['n']!r}", 3
     if op == "Transpose":
         return (f"{parts[0][0]}^T" if parts[0][1] >= 9 else f"({parts[0][0]})^T"), 9
+    if op == "Polygamma":
+        return f"polygamma({attrs['n']!r}, {parts[0][0]})", 9
     name = op[0].lower() + op[1:]
     return f"{name}({', '.join(text for text, _ in parts)})", 9
