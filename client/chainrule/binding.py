@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.gradients import Answer, Gradients, Options, grad_wish, value_wish
+from chainrule.gradients import Answer, Gradients, grad_wish, value_wish
+from chainrule.options import Options
 from chainrule.prepared import Function, Prepared, Wrt, owned, prepare
 from chainrule.tracing import Graph
 from chainrule.wire.records import Computation, Wish

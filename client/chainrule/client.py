@@ -8,10 +8,11 @@ from chainrule.binding import Bound, graded, valued
 from chainrule.calls import GET_INFO, LIST
 from chainrule.errors import ErrorCode, GraphError
 from chainrule.explanation import Explanation
-from chainrule.gradients import Gradients, Options, grad_wish, value_wish
+from chainrule.gradients import Gradients, grad_wish, value_wish
 from chainrule.local import PrivateServer
 from chainrule.objects import Objects
 from chainrule.opening import create_session, open_session
+from chainrule.options import Options
 from chainrule.prepared import Function, Wrt, prepare
 from chainrule.proto.v1 import server_pb2, session_pb2
 from chainrule.results import Estimate, Result, ServerInfo, SessionList, session_info

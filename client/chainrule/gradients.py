@@ -14,6 +14,7 @@ from chainrule.errors import ChainruleError, ErrorCode, UnsplitWarning
 from chainrule.explanation import ExplainedEdge, ExplainedNode, Explanation
 from chainrule.ir.tensors import aval_of
 from chainrule.objects import Objects
+from chainrule.options import Options
 from chainrule.prepared import Prepared
 from chainrule.proto.v1 import gradient_pb2 as pb
 from chainrule.results import Estimate
@@ -32,21 +33,6 @@ CAPTURE = "capture/"
 _SPLIT_NOTICES = ("COUPLED", "UNSPLIT")
 # A server that lost an object between upload and use is given it again, so many times.
 _MENDS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What any call takes.
-
-    Attributes:
-        timeout_s: for everything, uploads and resends included.
-        max_bytes: refuse a plan whose peak is larger; None: the server's bound.
-        seed: of random draws.
-    """
-
-    timeout_s: float = 60.0
-    max_bytes: int | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ from chainrule.ir.avals import DType
 from chainrule.lossgraphs import Known, Loss, LossGraphs
 from chainrule.objects import Objects
 from chainrule.optim import Optimizer, trace_optimizer
+from chainrule.options import whole_number
 from chainrule.prepared import check_callable
 from chainrule.proto.v1 import session_pb2 as pb
 from chainrule.results import DURABILITIES
@@ -102,8 +103,8 @@ def create_session(
             dict(leaves_of(buffers, "buffers")) if buffers is not None else {}, deadline=deadline
         ),
         frozen=frozen_names,
-        seed=seed,
-        microshard_rows=microshard or 0,
+        seed=whole_number(seed, "seed"),
+        microshard_rows=0 if microshard is None else whole_number(microshard, "microshard", 1),
         durability=pb.Durability.Name(_choice(DURABILITIES, durability, "durability")),
         non_finite=pb.NonFinitePolicy.Name(_choice(_NON_FINITE, on_nonfinite, "on_nonfinite")),
         name=name or "",

@@ -142,9 +142,16 @@ class Prepared:
         return rebuild(self.args[i], [arrays.get(name) for name in names])
 
     def _numbers(self, wrt: Wrt) -> tuple[int, ...]:
-        numbers = (wrt,) if isinstance(wrt, int) else tuple(wrt)
+        numbers: tuple[Any, ...]
+        numbers = (wrt,) if isinstance(wrt, int | str) else tuple(wrt)
         n = len(self.args)
         for i in numbers:
+            if not isinstance(i, int):
+                raise GraphError(
+                    f"wrt names {i!r}, which is no number of an argument",
+                    code=ErrorCode.BAD_FIELD,
+                    cure="give the number of an argument, counted from 0, or a tuple of them",
+                )
             if not -n <= i < n:
                 raise GraphError(
                     f"wrt names argument {i} of {n}",

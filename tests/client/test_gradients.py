@@ -10,8 +10,9 @@ import pytest
 import chainrule as cr
 from chainrule.connection import Address
 from chainrule.errors import NotFound
-from chainrule.gradients import Gradients, Options, value_wish, warn_unsplit
+from chainrule.gradients import Gradients, value_wish, warn_unsplit
 from chainrule.objects import Objects
+from chainrule.options import Options
 from chainrule.prepared import prepare
 from chainrule.proto.v1 import gradient_pb2 as pb
 from chainrule.proto.v1 import object_pb2

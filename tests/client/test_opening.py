@@ -38,6 +38,8 @@ def test_an_example_traces_the_loss_at_once(client: cr.Client) -> None:
         ({"frozen": ("W9",)}, "frozen names 'W9'.*name one of W1, W2, b1, b2"),
         ({"params": {}}, "params holds no array; give nested dicts"),
         ({"loss": 3}, "int is no function"),
+        ({"seed": -1}, "seed is -1; give a whole number from 0"),
+        ({"microshard": 0}, "microshard is 0; give a whole number from 1"),
         ({"optimizer": "adam"}, r"optimizer is 'adam', .*; pass cr\.optim\.adam\(1e-3\)"),
     ],
 )

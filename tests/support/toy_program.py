@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import ErrorCode, NonFinite
+from chainrule.ir.graph import Debug
 from chainrule_server.engine.tree import Fold, Segment
 
 FLOAT = np.dtype(np.float32)
@@ -36,6 +37,7 @@ class Port:
 @dataclass(frozen=True, slots=True)
 class Stage:
     sharded: bool
+    debug: Debug = field(default_factory=Debug)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,9 +74,17 @@ def leaf_aval(leaf: Any, name: str, batched: bool) -> Aval | None:
         dtype, dims = DType.of(leaf.dtype), leaf.shape
     else:
         array = np.asarray(leaf)
-        if array.dtype == object:
+        if isinstance(leaf, np.ma.MaskedArray):
             raise ShapeMismatch(
-                f"argument {name} is a {type(leaf).__name__}, which is no array",
+                f"argument {name} is a masked array, and its mask would be lost",
+                code=ErrorCode.BAD_DTYPE,
+                field=name,
+                cure="give .filled(0) and the mask as two arguments",
+            )
+        if array.dtype == object:
+            kind = "an array of objects" if array.ndim else f"a {type(leaf).__name__}"
+            raise ShapeMismatch(
+                f"argument {name} is {kind}, which is no array of numbers",
                 code=ErrorCode.BAD_DTYPE,
                 field=name,
                 cure="give arrays and numbers, in dicts, lists and tuples",

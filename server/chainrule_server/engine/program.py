@@ -17,7 +17,7 @@ import numpy as np
 from chainrule.errors import ErrorCode, InvalidGraph, LimitExceeded
 from chainrule.ir import canonical
 from chainrule.ir.avals import Aval, BatchDim, DType, shape_at
-from chainrule.ir.graph import Function, Graph
+from chainrule.ir.graph import Debug, Function, Graph
 from chainrule_server.engine.plan import Plan, aligned, plan_function
 from chainrule_server.engine.sharding import Rows
 from chainrule_server.engine.specialise import specialise, specialise_all
@@ -82,6 +82,7 @@ class Stage:
         combines: an entry an output: sum, max, stack (examples side by side) or same.
         outers: an entry an output: the factor before N on the stacked axis.
         bodies: functions that loops of the function name.
+        debug: labels and lines of the function's rows; stays with the server.
     """
 
     function: Function
@@ -89,6 +90,7 @@ class Stage:
     combines: tuple[str, ...]
     outers: tuple[int, ...]
     bodies: tuple[Function, ...] = ()
+    debug: Debug = field(default_factory=Debug, compare=False)
     _plans: dict[int, Plan] = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -154,7 +154,7 @@ class _Stages:
             state = self.states[r]
             combines.append(state.how if isinstance(state, Partial) else "stack")
             outers.append((state.outer or 1) if isinstance(state, Batched) else 1)
-        return Stage(part.function, True, tuple(combines), tuple(outers), part.bodies)
+        return Stage(part.function, True, tuple(combines), tuple(outers), part.bodies, part.debug)
 
     def _partial(self, row: int) -> bool:
         return isinstance(self.states[row], Partial)
@@ -185,4 +185,4 @@ class _Stages:
 
 def _whole_stage(part: Flat) -> Stage:
     count = len(part.function.outputs)
-    return Stage(part.function, False, ("same",) * count, (1,) * count, part.bodies)
+    return Stage(part.function, False, ("same",) * count, (1,) * count, part.bodies, part.debug)

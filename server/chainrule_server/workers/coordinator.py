@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.errors import ErrorCode, ShapeMismatch
+from chainrule.errors import ChainruleError, ErrorCode, ShapeMismatch
+from chainrule.ir.graph import Debug
 from chainrule_server.engine import tree
 from chainrule_server.workers.boards import Board, Boards
 from chainrule_server.workers.cancellation import Cancellation
@@ -168,10 +169,14 @@ class Coordinator:
             reports = []
             for index, deal in enumerate(deals):
                 self._reached("coordinator.stage", stage=index)
-                if deal is None:
-                    reports.append(self._do(run, (run.task(index),)))
-                else:
-                    reports.append(self._sharded(run, index, deal))
+                try:
+                    if deal is None:
+                        reports.append(self._do(run, (run.task(index),)))
+                    else:
+                        reports.append(self._sharded(run, index, deal))
+                except ChainruleError as error:
+                    _tell_line(error, program.stages[index].debug)
+                    raise
             outputs = _copy_out(program, layout, board)
         return RunResult(outputs, _stats(start, layout, reports))
 
@@ -240,6 +245,14 @@ class Coordinator:
     def _reached(self, name: str, **facts: object) -> None:
         if self._failpoints is not None:
             self._failpoints.reached(name, **facts)
+
+
+def _tell_line(error: ChainruleError, debug: Debug) -> None:
+    """Say where in the source a kernel failed; the number of a row in a stage would mean nothing there."""
+    if error.node is not None and (line := debug.line(error.node)):
+        error.line = line
+        error.label = debug.label(error.node) or error.label
+        error.node = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from chainrule.ir.graph import Debug
 from chainrule_server.engine.tree import Segment
 
 BOARD, STATE_READ, STATE_WRITE = 0, 1, 2
@@ -35,6 +36,8 @@ class StageLike(Protocol):
 
     @property
     def sharded(self) -> bool: ...
+    @property
+    def debug(self) -> Debug: ...
 
 
 class SlotLike(Protocol):
