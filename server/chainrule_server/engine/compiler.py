@@ -8,7 +8,15 @@ from chainrule_server.engine.answers import answer
 from chainrule_server.engine.extract import BATCH, OFFSET
 from chainrule_server.engine.flat import Flat
 from chainrule_server.engine.lower import lower
-from chainrule_server.engine.program import BOARD, Notice, Place, Port, Program, Stage
+from chainrule_server.engine.program import (
+    STATE_READ,
+    STATE_WRITE,
+    Notice,
+    Place,
+    Port,
+    Program,
+    Stage,
+)
 from chainrule_server.engine.requests import Request
 from chainrule_server.engine.sharding import Rows, rows_for
 from chainrule_server.engine.split import Coupled, analyse
@@ -44,7 +52,8 @@ def compile_main(
 
     Args:
         graph: checked.
-        places: of inputs and outputs that don't lie on the board, by name.
+        places: of inputs in STATE_READ and outputs in STATE_WRITE, by name; the rest lies on the board. An
+            output that is called like an input in the state is not written there.
         microshard: as above.
     """
     return compile_flat(flatten(graph), places, microshard=microshard)
@@ -55,6 +64,8 @@ def compile_flat(
 ) -> Program:
     """The program of a function of primitives; see `compile_main`."""
     places = places or {}
+    ins = {name: place for name, place in places.items() if place.region == STATE_READ}
+    outs = {name: place for name, place in places.items() if place.region == STATE_WRITE}
     flat = lower(flat)
     f = flat.function
     for name in f.input_names:
@@ -65,19 +76,17 @@ def compile_flat(
                 cure="give the input another name",
             )
     states, notices = _states(flat)
-    whole = {
-        k for k, name in enumerate(f.output_names) if places.get(name, Place()).region != BOARD
-    }
+    whole = {k for k, name in enumerate(f.output_names) if name in outs}
     stages = unsplit(flat) if states is None else build(flat, states, whole)
     inputs = tuple(
-        Port(name, aval, places.get(name, Place()), name)
+        Port(name, aval, ins.get(name, Place()), name)
         for name, aval in zip(f.input_names, f.in_avals, strict=True)
     )
     outputs = tuple(
         Port(
             name,
             f.avals[row],
-            places.get(name, Place()),
+            outs.get(name, Place()),
             _output_key(states, k, row, name, whole),
         )
         for k, (row, name) in enumerate(zip(f.outputs, f.output_names, strict=True))

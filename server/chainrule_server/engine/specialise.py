@@ -4,8 +4,11 @@ After this a function has plain shapes, which is what a plan is made from. DimSi
 along the batch are inputs by then (split.py), since they belong to the whole batch.
 """
 
+from math import prod
+
+from chainrule.errors import ErrorCode, LimitExceeded
 from chainrule.ir.attrs import Attrs
-from chainrule.ir.avals import BatchDim, shape_at
+from chainrule.ir.avals import MAX_ELEMENTS, Aval, BatchDim, shape_at
 from chainrule.ir.graph import Function
 
 
@@ -15,16 +18,32 @@ def specialise_all(functions: tuple[Function, ...], n: int) -> tuple[Function, .
 
 
 def specialise(function: Function, n: int) -> Function:
-    """The function for n rows."""
+    """The function for n rows.
+
+    Raises:
+        LimitExceeded: a value that no array can hold (COST_BYTES).
+    """
     return Function(
         function.name,
         function.ops,
         function.inputs,
         tuple(_attrs(row, n) for row in function.attrs),
-        tuple(aval.concrete(n) for aval in function.avals),
+        tuple(_concrete(aval, n) for aval in function.avals),
         function.outputs,
         function.output_names,
     )
+
+
+def _concrete(aval: Aval, n: int) -> Aval:
+    made = aval.concrete(n)
+    if made is not aval and prod(max(dim, 1) for dim in made.dims) >= MAX_ELEMENTS:
+        raise LimitExceeded(
+            f"{aval} has 2^60 elements or more for a batch of {n}",
+            code=ErrorCode.COST_BYTES,
+            cure="send a smaller batch",
+            value=n,
+        )
+    return made
 
 
 def _attrs(attrs: Attrs, n: int) -> Attrs:

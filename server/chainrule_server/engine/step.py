@@ -37,9 +37,9 @@ def compile_step(
     ins = {
         name: Place(STATE_READ, places[name]) for name in graph.main.input_names if name in places
     }
-    outs = {_new(name): Place(STATE_WRITE, places[name]) for name in written}
+    outs = {new_name(name): Place(STATE_WRITE, places[name]) for name in written}
     program = compile_main(graph, ins | outs, microshard=microshard_rows or None)
-    return _renamed(program, {_new(name): name for name in written})
+    return renamed(program, {new_name(name): name for name in written})
 
 
 def compile_forward(
@@ -52,11 +52,22 @@ def compile_forward(
     return compile_main(graph, ins, microshard=microshard_rows or None)
 
 
-def _new(name: str) -> str:
+def trained_of(update: Function) -> list[str]:
+    """The parameters that an optimizer's update has a gradient for, in its order."""
+    return [f"params{n.removeprefix('grads')}" for n in update.input_names if is_under(n, "grads")]
+
+
+def is_under(name: str, root: str) -> bool:
+    """`grads/..`, or `grads` alone where the tree is one bare array."""
+    return name == root or name.startswith(f"{root}/")
+
+
+def new_name(name: str) -> str:
+    """The output that renews a leaf."""
     return f"new/{name}"
 
 
-def _renamed(program: Program, names: Mapping[str, str]) -> Program:
+def renamed(program: Program, names: Mapping[str, str]) -> Program:
     """New values leave under the name of the leaf that they replace."""
     outputs = tuple(
         type(p)(names.get(p.name, p.name), p.aval, p.place, p.key) for p in program.outputs
@@ -67,16 +78,15 @@ def _renamed(program: Program, names: Mapping[str, str]) -> Program:
 def step_graph(loss: Graph, update: Graph) -> tuple[Graph, tuple[str, ...]]:
     """One graph for a step, and the names of the leaves that it renews (outputs `new/<leaf>`)."""
     body, rule = loss.main, update.main
-    trained = [n.removeprefix("grads/") for n in rule.input_names if n.startswith("grads/")]
-    trained = ["params" if n == "grads" else f"params/{n}" for n in trained]
-    _check(body, trained)
+    trained = trained_of(rule)
+    check_trained(body, trained)
     # Functions of both graphs in one table: the update's references are shifted behind the loss's.
     shift = len(loss.functions)
-    functions = (*loss.functions, *(_shifted(f, shift) for f in update.functions))
+    functions = (*loss.functions, *(shifted(f, shift) for f in update.functions))
     b = Builder(functions)
     feeds = dict(zip(body.input_names, body.in_avals, strict=True))
     for name, aval in zip(rule.input_names, rule.in_avals, strict=True):
-        if not name.startswith("grads") and feeds.setdefault(name, aval) != aval:
+        if not is_under(name, "grads") and feeds.setdefault(name, aval) != aval:
             raise ShapeMismatch(
                 f"{name} is {feeds[name]} in the loss and {aval} in the optimizer",
                 code=ErrorCode.INCOMPATIBLE,
@@ -88,21 +98,15 @@ def step_graph(loss: Graph, update: Graph) -> tuple[Graph, tuple[str, ...]]:
     wrt = tuple(body.input_names.index(name) for name in trained)
     found = b.add_multi("Vjp", *primals, one, function=shift - 1, wrt=wrt, outs=(0,))
     values, grads = found[: len(body.outputs)], found[len(body.outputs) :]
-    outputs = _report(b, body, values, dict(zip(trained, grads, strict=True)))
+    outputs = report(b, body, values, dict(zip(trained, grads, strict=True)))
     by_name = dict(zip((f"grads{n.removeprefix('params')}" for n in trained), grads, strict=True))
-    operands = [by_name.get(name, rows.get(name, -1)) for name in rule.input_names]
-    results = b.add_multi("Call", *operands, function=len(functions) - 1)
-    written = {}
-    for name, row in zip(rule.output_names, results, strict=True):
-        if name.startswith("updates"):
-            leaf = f"params{name.removeprefix('updates')}"
-            written[leaf] = b.add("Add", rows[leaf], row)
-        else:
-            written[name] = row
-    for name, row in zip(body.output_names, values, strict=True):
-        if name.startswith("buffers"):
-            written[name] = row
-    outputs |= {_new(name): row for name, row in written.items()}
+    operands = [
+        by_name[name] if is_under(name, "grads") else rows[name] for name in rule.input_names
+    ]
+    called = b.add_multi("Call", *operands, function=len(functions) - 1)
+    results = dict(zip(rule.output_names, called, strict=True))
+    written = renewed(b, rows, results | dict(zip(body.output_names, values, strict=True)))
+    outputs |= {new_name(name): row for name, row in written.items()}
     main = b.finish(list(outputs.values()), list(outputs), "step")
     debug = (
         *(loss.debug_of(i) for i in range(shift)),
@@ -112,7 +116,31 @@ def step_graph(loss: Graph, update: Graph) -> tuple[Graph, tuple[str, ...]]:
     return Graph((*functions, main), debug), tuple(written)
 
 
-def _check(body: Function, trained: list[str]) -> None:
+def renewed(b: Builder, rows: Mapping[str, int], results: Mapping[str, int]) -> dict[str, int]:
+    """The new value of every leaf, each as large as the leaf whose place it takes."""
+    written = {}
+    for name, row in results.items():
+        leaf = f"params{name.removeprefix('updates')}" if is_under(name, "updates") else name
+        if leaf == name and not (is_under(name, "state") or is_under(name, "buffers")):
+            continue
+        held = b.aval(rows[leaf]) if leaf in rows else None
+        # State and buffers that are only written are as large as their maker says.
+        if b.aval(row) != held and (leaf != name or held is not None):
+            raise ShapeMismatch(
+                f"{name} is {b.aval(row)}, the leaf that it renews is {held or 'not there'}",
+                code=ErrorCode.INCOMPATIBLE,
+                cure="make the optimizer from these parameters",
+            )
+        written[leaf] = row if leaf == name else b.add("Add", rows[leaf], row)
+    return written
+
+
+def check_trained(body: Function, trained: list[str]) -> None:
+    """That a loss gives a scalar first and reads what is trained.
+
+    Raises:
+        InvalidGraph: it doesn't.
+    """
     aval = body.out_avals[0]
     if body.output_names[0] != "loss" or aval.shape != () or not aval.dtype.is_float:
         raise InvalidGraph(
@@ -129,7 +157,7 @@ def _check(body: Function, trained: list[str]) -> None:
         )
 
 
-def _report(
+def report(
     b: Builder, body: Function, values: tuple[int, ...], grads: Mapping[str, int]
 ) -> dict[str, int]:
     """loss, metrics, norms and the finite flag.
@@ -139,8 +167,17 @@ def _report(
     outputs = {
         name: row
         for name, row in zip(body.output_names, values, strict=True)
-        if not name.startswith("buffers")
+        if not is_under(name, "buffers")
     }
+    outputs |= norms(b, grads)
+    loss = apply("IsFinite", cast_to(Expr(b, values[0]), DType.FLOAT64))
+    outputs["finite"] = apply("And", loss, Expr(b, outputs["finite"])).id
+    return outputs
+
+
+def norms(b: Builder, grads: Mapping[str, int]) -> dict[str, int]:
+    """grad_norm, grad_norm/<parameter> and whether the former is finite, by the parameters' names."""
+    outputs = {}
     total: Expr | None = None
     for name, row in grads.items():
         g = Expr(b, row)
@@ -150,11 +187,11 @@ def _report(
     assert total is not None
     norm = sqrt(total)
     outputs["grad_norm"] = norm.id
-    loss = apply("IsFinite", cast_to(Expr(b, values[0]), DType.FLOAT64))
-    outputs["finite"] = apply("And", loss, apply("IsFinite", norm)).id
+    outputs["finite"] = apply("IsFinite", norm).id
     return outputs
 
 
-def _shifted(function: Function, by: int) -> Function:
+def shifted(function: Function, by: int) -> Function:
+    """The function with its references to others moved up the table."""
     number = {i: i + by for row in function.attrs for i in callees(row)}
     return renumber(function, number)

@@ -84,12 +84,12 @@ def test_microshards_come_from_the_graph_and_the_batch_alone() -> None:
 def test_outputs_in_the_state_are_written_by_an_unsharded_stage() -> None:
     g = graph(
         {"w": f8(3), "x": f8(N, 3)},
-        lambda w, x: {"new": w - reduce_sum(x * w, (0,)) / n_of(x), "sum": reduce_sum(x, (0,))},
+        lambda w, x: {"w": w - reduce_sum(x * w, (0,)) / n_of(x), "sum": reduce_sum(x, (0,))},
     )
-    places = {"new": Place(STATE_WRITE, 64), "sum": Place(STATE_WRITE, 128)}
+    places = {"w": Place(STATE_WRITE, 64), "sum": Place(STATE_WRITE, 128)}
     program = compile_main(g, places, microshard=2)
     assert not program.stages[-1].sharded
     x = np.arange(15.0).reshape(5, 3)
     got = run(program, 5, {"w": np.ones(3), "x": x}, state=np.zeros(256, np.uint8), workers=2)
-    np.testing.assert_allclose(got["new"], 1 - x.mean(0), rtol=1e-14)
+    np.testing.assert_allclose(got["w"], 1 - x.mean(0), rtol=1e-14)
     np.testing.assert_array_equal(got["sum"], x.sum(0))
