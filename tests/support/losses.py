@@ -7,8 +7,11 @@ from chainrule.ir.avals import Aval, BatchDim, DType
 from chainrule.ir.expr import (
     Expr,
     apply,
+    arg_sort,
     cast,
     concat,
+    cum_sum,
+    dft,
     exp,
     expand,
     gather,
@@ -21,6 +24,18 @@ from chainrule.ir.expr import (
     sqrt,
     tanh,
     transpose,
+    unfold,
+)
+from chainrule.ir.matrices import (
+    as_diagonal,
+    cholesky,
+    eigh,
+    identity,
+    log_abs_det,
+    qr,
+    solve,
+    svd,
+    triangular_solve,
 )
 from support.written import N, f8, i8
 
@@ -140,6 +155,36 @@ def _info_nce(w: Expr, x: Expr, y: Expr) -> Expr:
     return total(log(reduce_sum(exp(logits), (1,)))) / n_of(x)
 
 
+def _covariances(w: Expr, x: Expr) -> Expr:
+    """A matrix an example: factor, determinant, a system, eigenvalues and singular values."""
+    h = reshape(x @ w, (N, 3, 1))
+    a = h @ h.mT + identity(x, 3) * 2.0 + as_diagonal(reshape(h, (N, 3)) ** 2)
+    low = cholesky(a)
+    _, value = log_abs_det(a)
+    values, _ = eigh(a)
+    q, r = qr(a)
+    _, s, _ = svd(a + r * 0.1)
+    terms = total(triangular_solve(low, h)) + total(value) + total(solve(a, h))
+    return (terms + total(sin(values)) + total(q * r) + total(s)) / n_of(x)
+
+
+def _normal_equations(w: Expr, x: Expr, y: Expr) -> Expr:
+    """Linear algebra of sums over examples: after the round."""
+    h = x @ w
+    fitted = solve(h.mT @ h / n_of(x) + identity(x, 2), h.mT @ y / n_of(x))
+    return total(fitted * fitted)
+
+
+def _sequences(w: Expr, x: Expr) -> Expr:
+    """Windows, running sums, orders and transforms along another axis than the batch."""
+    windows = unfold(x, (1,), (3,), (2,), (1,)) @ w
+    summed = cum_sum(windows, 1, reverse=True, exclusive=True)
+    order = arg_sort(x, 1)
+    ordered = gather(x, order, 1, 1)
+    spectrum = dft(summed, (1,))
+    return (total(spectrum * spectrum) + total(ordered * cum_sum(x, -1)) * total(w)) / n_of(x)
+
+
 SPLIT = (
     Loss("mean", _NET, _mean, ("w", "x")),
     Loss("masked", {**_NET, "m": f8(N)}, _masked),
@@ -151,6 +196,9 @@ SPLIT = (
     Loss("log of mean of exp", _NET, _log_of_mean_exp),
     Loss("embedding", {"w": f8(3, 2), "k": i8(N)}, _embedding),
     Loss("histogram", {"w": f8(3, 2), "x": f8(N, 3), "k": i8(N)}, _histogram),
+    Loss("covariances", {"w": f8(3, 3), "x": f8(N, 3)}, _covariances, ("w", "x")),
+    Loss("normal equations", _NET, _normal_equations),
+    Loss("sequences", {"w": f8(3, 2), "x": f8(N, 9)}, _sequences, ("w", "x")),
     Loss("cross-entropy", {"w": f8(3, 3), "x": f8(N, 3), "k": i8(N)}, _cross_entropy),
 )
 # Its derivative shares the cotangent among those that attain the maximum: they are counted in a round more.

@@ -11,7 +11,10 @@ from chainrule.ir.avals import Aval, BatchDim, DType
 from chainrule.ir.expr import (
     Expr,
     apply,
+    arg_sort,
     concat,
+    cum_sum,
+    dft,
     expand,
     gather,
     pad,
@@ -22,8 +25,10 @@ from chainrule.ir.expr import (
     sin,
     slice_,
     transpose,
+    unfold,
 )
 from chainrule.ir.graph import Debug, Function
+from chainrule.ir.matrices import solve
 from chainrule_server.engine.compiler import compile_flat
 from chainrule_server.engine.flat import Flat
 from chainrule_server.engine.split import Coupled, analyse
@@ -68,6 +73,14 @@ def iota(x: Expr, *shape: int | BatchDim, axis: int) -> Expr:
             function({"k": i8(N), "x": f8(N, 2)}, lambda k, x: scatter_add(k, x, 0, 9)),
             Partial("sum"),
         ),
+        (function({"x": f8(N, 3)}, lambda x: cum_sum(x, 1)), Batched(0, 1)),
+        (function({"x": f8(3, N)}, lambda x: arg_sort(x, 0)), Batched(1, 1)),
+        (function({"x": f8(N, 3)}, lambda x: cum_sum(reduce_sum(x, (0,)), 0)), Partial("sum")),
+        (function({"x": f8(N, 5)}, lambda x: unfold(x, (1,), (2,), (1,), (1,))), Batched(0, 1)),
+        (function({"x": f8(3, N, 2)}, lambda x: dft(x, (0,))), Batched(1, 1)),
+        (function({"a": f8(2, N, 3, 3)}, lambda a: apply("Cholesky", a)), Batched(1, 1)),
+        (function({"a": f8(N, 3, 3)}, lambda a: apply("LogAbsDet", a)), Batched(0, 1)),
+        (function({"a": f8(3, 3), "b": f8(N, 3, 1)}, lambda a, b: solve(a, b)), Batched(0, 1)),
         (function({"x": f8(3)}, lambda x: sin(x)), Replicated()),
     ],
 )  # fmt: skip
@@ -82,6 +95,9 @@ def test_state(f: Function, expected: State) -> None:
         (function({"x": f8(N)}, lambda x: apply("Flip", x, axes=(0,))), "a flip of the batch"),
         (function({"x": f8(N)}, lambda x: apply("Flip", x, axes=(-1,))), "a flip of the batch"),
         (function({"x": f8(N)}, lambda x: apply("ArgMax", x, axis=0)), "argmax over examples"),
+        (function({"x": f8(N)}, lambda x: cum_sum(x, 0)), "running sum"),
+        (function({"x": f8(2, N)}, lambda x: arg_sort(x, -1)), "an order"),
+        (function({"x": f8(N, 2)}, lambda x: dft(x, (0,))), "transform along the batch"),
         (
             function({"x": f8(N2)}, lambda x: slice_(x, (0,), (N,), (1,))),
             "doesn't fall between examples",

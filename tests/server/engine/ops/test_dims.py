@@ -48,6 +48,32 @@ CASES: tuple[tuple[str, Inputs, dict[str, AttrValue]], ...] = (
     ("ReduceMax", ((F64, (N, 3)),), {"axes": (0, 1), "keepdims": False}),
     ("Gather", ((F64, (4, 3)), (I64, (N,))), {"axis": 0, "batch_dims": 0}),
     ("Gather", ((F64, (N, 4)), (I64, (N, 1))), {"axis": 1, "batch_dims": 1}),
+    ("CumSum", ((F64, (N, 3)),), {"axis": 1, "reverse": True, "exclusive": True}),
+    (
+        "Unfold",
+        ((F64, (N, 5)),),
+        {"axes": (-1,), "sizes": (2,), "strides": (2,), "dilations": (1,)},
+    ),
+    (
+        "Fold",
+        ((F64, (2, N, 2)),),
+        {"axes": (0,), "sizes": (2,), "strides": (2,), "dilations": (1,), "lengths": (5,)},
+    ),
+    ("Dft", ((F64, (N, 3, 2)),), {"axes": (1,), "inverse": False}),
+    ("Cholesky", ((F64, (N, 1, 1)),), {}),
+    ("Solve", ((F64, (2, 2)), (F64, (N, 2, 1))), {}),
+    ("Solve", ((F64, (N, 2, 2)), (F64, (2, 1))), {}),
+    (
+        "TriangularSolve",
+        ((F64, (N, 2, 2)), (F64, (N, 2, 1))),
+        {"lower": True, "transpose": False, "unit": False},
+    ),
+    ("LogAbsDet", ((F64, (N, 2, 2)),), {}),
+    ("Eigh", ((F64, (N, 2, 2)),), {}),
+    ("QR", ((F64, (N, 3, 2)),), {}),
+    ("QR", ((F64, (N, 2, 3)),), {}),
+    ("SVD", ((F64, (N, 3, 2)),), {}),
+    ("Polygamma", ((F64, (N,)),), {"n": 1}),
     ("ScatterAdd", ((I64, (N, 2)), (F64, (N, 2))), {"axis": 1, "batch_dims": 1, "size": (4,)}),
 )
 
