@@ -69,15 +69,23 @@ if TYPE_CHECKING:
     from chainrule.tracing import Graph as Graph
     from chainrule.tracing import Spec as Spec
     from chainrule.tracing import asarray as asarray
+    from chainrule.tracing import checkpoint as checkpoint
+    from chainrule.tracing import cond as cond
+    from chainrule.tracing import custom_vjp as custom_vjp
+    from chainrule.tracing import fixed_point as fixed_point
     from chainrule.tracing import grad as grad
     from chainrule.tracing import hvp as hvp
     from chainrule.tracing import jvp as jvp
     from chainrule.tracing import linearize as linearize
+    from chainrule.tracing import reversible as reversible
+    from chainrule.tracing import root as root
+    from chainrule.tracing import scan as scan
     from chainrule.tracing import spec as spec
     from chainrule.tracing import stop_gradient as stop_gradient
     from chainrule.tracing import trace as trace
     from chainrule.tracing import value_and_grad as value_and_grad
     from chainrule.tracing import vjp as vjp
+    from chainrule.tracing import while_loop as while_loop
     from chainrule.version import __version__ as __version__
 
 _HOMES = {
@@ -97,7 +105,8 @@ _HOMES = {
     "results": "Estimate Evaluation Result ServerInfo StepResult",
     "session": "Session",
     "tracing": (
-        "Graph Spec asarray grad hvp jvp linearize spec stop_gradient trace value_and_grad vjp"
+        "Graph Spec asarray checkpoint cond custom_vjp fixed_point grad hvp jvp linearize "
+        "reversible root scan spec stop_gradient trace value_and_grad vjp while_loop"
     ),
     "version": "__version__",
 }
@@ -157,7 +166,11 @@ __all__ = [
     "__version__",
     "aio",
     "asarray",
+    "checkpoint",
+    "cond",
     "connect",
+    "custom_vjp",
+    "fixed_point",
     "grad",
     "hvp",
     "jvp",
@@ -166,12 +179,16 @@ __all__ = [
     "nn",
     "optim",
     "random",
+    "reversible",
+    "root",
+    "scan",
     "schedules",
     "spec",
     "stop_gradient",
     "trace",
     "value_and_grad",
     "vjp",
+    "while_loop",
 ]
 
 

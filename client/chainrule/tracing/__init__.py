@@ -15,7 +15,11 @@ from chainrule.tracing import (
     reductions,
 )
 from chainrule.tracing.graph import Graph, batch_size
+from chainrule.tracing.implicit import fixed_point, root
+from chainrule.tracing.loops import cond, scan, while_loop
 from chainrule.tracing.notices import Notice
+from chainrule.tracing.reversible import reversible
+from chainrule.tracing.rules import checkpoint, custom_vjp
 from chainrule.tracing.spec import Spec, spec
 from chainrule.tracing.trace import trace
 from chainrule.tracing.tracer import Tracer
@@ -50,13 +54,21 @@ __all__ = [
     "Tracer",
     "asarray",
     "batch_size",
+    "checkpoint",
+    "cond",
+    "custom_vjp",
+    "fixed_point",
     "grad",
     "hvp",
     "jvp",
     "linearize",
+    "reversible",
+    "root",
+    "scan",
     "spec",
     "stop_gradient",
     "trace",
     "value_and_grad",
     "vjp",
+    "while_loop",
 ]

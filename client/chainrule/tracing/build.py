@@ -53,10 +53,11 @@ def _build(
 ) -> tuple[Function, Debug]:
     rows = unify(tapes, sizes)
     state = _Building(Builder(functions), captures)
-    for row in rows:
-        if row.op == "Input":
-            _place(state.builder, row.source)
-            state.rows[row.row] = (state.builder.input(str(row.attrs["name"]), row.aval),)
+    inputs = {row.row: row for row in rows if row.op == "Input"}
+    for i in tapes[0].order or inputs:
+        row = inputs[i]
+        _place(state.builder, row.source)
+        state.rows[i] = (state.builder.input(str(row.attrs["name"]), row.aval),)
     for row in rows:
         _bind_capture(state, row)
     for row in rows:

@@ -32,6 +32,16 @@ def tape_now() -> Tape:
     return tape
 
 
+def inside(name: str, outside: str = "call it in a function given to client.value, ...") -> None:
+    """Refuse `cr.<name>` where no function is being traced.
+
+    Raises:
+        TraceError: with `outside` as what to do there.
+    """
+    if current() is None:
+        raise refuse(f"cr.{name} works inside a function that is traced", outside)
+
+
 def is_tracing(*values: Any) -> bool:
     """Whether one of these is a traced value."""
     return any(isinstance(v, Tracer) for v in values)

@@ -65,6 +65,7 @@ class Tape:
         bodies: tapes of the functions that structure rows name, in order; kept by the outermost.
         bindings: rows of the parent that enter as inputs after the function's own.
         outputs, output_names: set when the call has returned.
+        order: the rows of the inputs in the order in which they are given; that of the rows by default.
     """
 
     def __init__(self, parent: "Tape | None" = None, n: int | None = None) -> None:
@@ -77,6 +78,7 @@ class Tape:
         self.bindings: list[int] = []
         self.outputs: tuple[int, ...] = ()
         self.output_names: tuple[str, ...] = ()
+        self.order: tuple[int, ...] | None = None
         self.notices: dict[tuple[str, str], Notice] = {}
         self.streams = 0
         self._lifted: dict[int, int] = {}
@@ -120,7 +122,7 @@ class Tape:
     def constant(self, value: Any, dtype: DType) -> int:
         """A constant of this dtype. Arrays above MAX_INLINE_BYTES belong to the outermost tape."""
         if isinstance(value, np.ndarray) and value.nbytes > MAX_INLINE_BYTES:
-            return self._lift_row(self.root, self.root._capture(value, dtype))
+            return self.lift_row(self.root, self.root._capture(value, dtype))
         array = np.array(value)
         return self._add(Row("Constant", (), (), Aval(dtype, array.shape), user_source(), array))
 
@@ -141,7 +143,7 @@ class Tape:
         """The row of the random key, an input of the outermost function."""
         if self.root._key is None:
             self.root._key = self.root.input("$key", Aval(DType.UINT32, (2,)))
-        return self._lift_row(self.root, self.root._key)
+        return self.lift_row(self.root, self.root._key)
 
     def next_stream(self) -> int:
         """A new number for random draws, in call order: two equal draws never merge."""
@@ -166,19 +168,24 @@ class Tape:
                 line=user_source().text,
                 cure="return it from the function instead of storing it outside",
             )
-        return self._lift_row(value.tape, value.row)
+        return self.lift_row(value.tape, value.row)
 
-    def _lift_row(self, tape: "Tape", row: int) -> int:
+    def lift_row(self, tape: "Tape", row: int) -> int:
+        """The row here of a row of this tape or of one around it."""
         if tape is self:
             return row
         assert self.parent is not None
-        outer = self.parent._lift_row(tape, row)
+        outer = self.parent.lift_row(tape, row)
         found = self._lifted.get(outer)
         if found is None:
             found = self.input(f"closure/{len(self.bindings)}", self.parent.rows[outer].aval)
             self.bindings.append(outer)
             self._lifted[outer] = found
         return found
+
+    def outer(self, row: int) -> int | None:
+        """The row of the parent that an input stands for; None where it is an argument."""
+        return next((outer for outer, inner in self._lifted.items() if inner == row), None)
 
     def notice(self, kind: str, text: str) -> None:
         """Remember a remark once a line."""

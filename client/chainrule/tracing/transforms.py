@@ -12,13 +12,14 @@ import numpy as np
 from chainrule.errors import ErrorCode, TraceError
 from chainrule.tracing.bodies import Body, call_body, emit_call, emit_jvp, emit_vjp
 from chainrule.tracing.leaves import leaves_of, rebuild
-from chainrule.tracing.operands import as_tracer, emit, weakly
+from chainrule.tracing.operands import as_tracer, emit, inside, weakly
 from chainrule.tracing.refusals import refuse
 from chainrule.tracing.source import user_source
 from chainrule.tracing.tape import current
 from chainrule.tracing.tracer import Tracer
 
 Argnums = int | Sequence[int]
+_ASK = "outside, ask the server: client.grad(f, x), client.jvp(...)"
 
 
 def value_and_grad(
@@ -38,7 +39,7 @@ def value_and_grad(
     single = isinstance(argnums, int)
 
     def derivative(*args: Any, **kwargs: Any) -> Any:
-        _inside("value_and_grad")
+        inside("value_and_grad", _ASK)
         body = call_body(f, args, kwargs)
         numbers = _numbers(argnums, len(args))
         wrt = [i for k in numbers for i in _positions(body, k)]
@@ -72,7 +73,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     Returns:
         (value, vjp_fn), with has_aux (value, vjp_fn, aux). vjp_fn(ct) gives a tuple, one a primal.
     """
-    _inside("vjp")
+    inside("vjp", _ASK)
     body = call_body(f, primals, {})
     outs = emit_call(body)
     result = rebuild(body.result, outs)
@@ -97,14 +98,14 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         primals: its arguments.
         tangents: one an argument, with its structure.
     """
-    _inside("jvp")
+    inside("jvp", _ASK)
     body = call_body(f, tuple(primals), {})
     return _pushed(body, primals, tangents)
 
 
 def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
     """f's value, and the function from tangents of the primals to the tangent of the value."""
-    _inside("linearize")
+    inside("linearize", _ASK)
     body = call_body(f, primals, {})
     value = rebuild(body.result, emit_call(body))
     return value, lambda *tangents: _pushed(body, primals, tangents)[1]
@@ -166,14 +167,6 @@ def _pushed(body: Body, primals: Sequence[Any], tangents: Sequence[Any]) -> tupl
     for i, row in zip(outs, rows[n:], strict=True):
         pushed[i] = row
     return rebuild(body.result, rows[:n]), rebuild(body.result, pushed)
-
-
-def _inside(name: str) -> None:
-    if current() is None:
-        raise refuse(
-            f"cr.{name} works inside a function that is traced",
-            "outside, ask the server: client.grad(f, x), client.jvp(...)",
-        )
 
 
 def _numbers(argnums: Argnums, count: int) -> list[int]:
