@@ -202,6 +202,42 @@ STEP = Call(
     60.0,
     _OP,
 )
+FORWARD_BACKWARD = Call(
+    _V1 + "SessionService/ForwardBackward",
+    session.ForwardBackwardRequest,
+    session.ForwardBackwardResponse,
+    MESSAGE_BYTES,
+    MESSAGE_BYTES,
+    60.0,
+    _OP,
+)
+OPTIM_STEP = Call(
+    _V1 + "SessionService/OptimStep",
+    session.OptimStepRequest,
+    session.OptimStepResponse,
+    2 * CURSOR_BYTES,
+    MIB,
+    60.0,
+    _OP,
+)
+DISCARD_GRADIENTS = Call(
+    _V1 + "SessionService/DiscardGradients",
+    session.DiscardGradientsRequest,
+    session.DiscardGradientsResponse,
+    2 * CURSOR_BYTES,
+    MIB,
+    60.0,
+    _OP,
+)
+SET_STATE = Call(
+    _V1 + "SessionService/SetState",
+    session.SetStateRequest,
+    session.SetStateResponse,
+    MESSAGE_BYTES,
+    MIB,
+    60.0,
+    _OP,
+)
 EVALUATE = Call(
     _V1 + "SessionService/Evaluate",
     session.EvaluateRequest,
@@ -286,6 +322,10 @@ CALLS: dict[str, Call[Message, Message]] = {
         CREATE,
         OPEN,
         STEP,
+        FORWARD_BACKWARD,
+        OPTIM_STEP,
+        DISCARD_GRADIENTS,
+        SET_STATE,
         EVALUATE,
         GET_STATE,
         LIST,

@@ -49,6 +49,8 @@ _ENDS = frozenset(
     }
 )
 
+_UPDATES = ("Step", "OptimStep")
+
 # A thread without work ends; a session that pauses for long begins with a new one.
 _IDLE_S = 5.0
 
@@ -122,6 +124,12 @@ class Pipeline:
         """How many operations are unanswered."""
         with self._state:
             return len(self._under_way)
+
+    @property
+    def updates_under_way(self) -> int:
+        """How many of them will count as a step."""
+        with self._state:
+            return sum(o.call.method in _UPDATES for o in self._under_way)
 
     def submit(
         self,

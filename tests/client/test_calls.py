@@ -25,7 +25,8 @@ def test_the_table_is_what_the_protos_serve() -> None:
 
 def test_only_operations_of_a_session_are_sent_until_answered() -> None:
     operations = {c.method for c in CALLS.values() if c.resend is Resend.UNTIL_ANSWERED}
-    assert operations == {"Step", "Close"}
+    numbered = {c.method for c in CALLS.values() if "header" in c.request.DESCRIPTOR.fields_by_name}
+    assert operations == numbered >= {"Step", "Close"}
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=lambda call: call.method)

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.fitting import Place
-from chainrule.session import decode_cursor, encode_cursor
 from support.network import batch_of, golden, loss, predict
 
 RECORD = golden()
@@ -198,11 +196,3 @@ def test_a_closed_session_is_gone(client: cr.Client) -> None:
     assert "closing" not in {s.name for s in client.sessions()}
     with pytest.raises(cr.NotFound):
         client.open_session("closing")
-
-
-def test_a_cursor_reads_back_and_another_client_s_is_a_beginning() -> None:
-    graphs = {"f" * 16: "ab" * 32}
-    cursor = encode_cursor(Place(3, 40), graphs)
-    assert decode_cursor(cursor) == (Place(3, 40), {"f" * 16: bytes.fromhex("ab" * 32)})
-    for other in (b"", b"\xff", b"[]", b'{"epoch": 1}', b'{"epoch":1,"row":2,"graphs":3}'):
-        assert decode_cursor(other) == (Place(), {})

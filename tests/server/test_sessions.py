@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from chainrule.errors import ChainruleError, ErrorCode, NotFound, NumericError
 from chainrule.ir.tensors import Array
 from chainrule_server.service.programs import Programs
-from chainrule_server.sessions.types import OpHeader, StepBody
+from chainrule_server.sessions.bodies import StepBody
+from chainrule_server.sessions.types import OpHeader
 from chainrule_server.storage.folder import DataFolder
 from chainrule_server.workers.coordinator import Coordinator
 from chainrule_server.workers.pool import Pool

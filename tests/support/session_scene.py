@@ -12,13 +12,22 @@ from chainrule.ir import canonical
 from chainrule.ir.graph import Graph
 from chainrule.ir.operations import close_digest, next_chain, step_digest
 from chainrule.ir.tensors import Array, tensor_digest
+from chainrule_server.sessions.bodies import (
+    Body,
+    CloseBody,
+    DiscardGradientsBody,
+    ForwardBackwardBody,
+    OptimStepBody,
+    SetStateBody,
+    StepBody,
+)
+from chainrule_server.sessions.digests import body_digest
 from chainrule_server.sessions.failpoints import Failpoints
 from chainrule_server.sessions.limits import SessionLimits
 from chainrule_server.sessions.registry import SessionRegistry
 from chainrule_server.sessions.runner import Runner, StepCompiler
 from chainrule_server.sessions.types import (
     Caller,
-    CloseBody,
     CreateSpec,
     Durability,
     Head,
@@ -29,7 +38,6 @@ from chainrule_server.sessions.types import (
     OpReply,
     OptimizerGraphs,
     StateSpec,
-    StepBody,
 )
 from chainrule_server.storage.disk import Disk, LinuxDisk
 from chainrule_server.storage.folder import DataFolder, Owner
@@ -158,6 +166,31 @@ class Client:
         reply = self.registry.apply(caller(self.tenant), header, body)
         self.move_on(header)
         return reply
+
+    def send(self, body: Body, *, cursor: bytes = b"", **changes: object) -> OpReply:
+        """Any operation, as the next one."""
+        header = self._header(body_digest(body, cursor), cursor, changes)
+        reply = self.registry.apply(caller(self.tenant), header, body)
+        self.move_on(header)
+        assert reply.chain == self.chain
+        return reply
+
+    def forward_backward(
+        self, i: int, n: int = 4, weight: float = 1.0, graph: bytes = LOSS_DIGEST
+    ) -> OpReply:
+        x, y = batch(i, n)
+        leaves = (NamedTensor("batch/0", x), NamedTensor("batch/1", y))
+        return self.send(ForwardBackwardBody(graph, leaves, weight=weight))
+
+    def optim_step(self) -> OpReply:
+        return self.send(OptimStepBody())
+
+    def discard_gradients(self) -> OpReply:
+        return self.send(DiscardGradientsBody())
+
+    def set_state(self, **leaves: Array) -> OpReply:
+        tensors = tuple(NamedTensor(k.replace("__", "/"), v) for k, v in leaves.items())
+        return self.send(SetStateBody(tensors))
 
     def state(self) -> dict[str, Array]:
         spec = StateSpec(self.head.session_id)

@@ -25,6 +25,7 @@ from chainrule_server.workers.interfaces import StateRegions
 F8 = DType.FLOAT64
 W, B, SEEN = "params/w", "params/b", "buffers/seen"
 VW, VB = "state/w", "state/b"
+GW, GB = "grads/w", "grads/b"
 RATE, MOMENTUM = 0.05, 0.9
 
 
@@ -120,6 +121,16 @@ class SmallEngine:
         scale = loss_scale(loss)
         return SmallProgram("step", _ports(loss, places), new, places, scale)
 
+    def compile_gradients(
+        self, loss: Graph, update: Graph, *, places: Mapping[str, int], microshard_rows: int
+    ) -> SmallProgram:
+        new = tuple(Port(n, Aval(F8), Place(2, places[n]), n) for n in (SEEN, GW, GB))
+        return SmallProgram("gradients", _ports(loss, places), new, places, loss_scale(loss))
+
+    def compile_update(self, update: Graph, *, places: Mapping[str, int]) -> SmallProgram:
+        new = tuple(Port(n, Aval(F8), Place(2, places[n]), n) for n in (W, B, VW, VB))
+        return SmallProgram("update", _ports(update, places), new, places)
+
     def compile_forward(
         self, graph: Graph, *, places: Mapping[str, int], microshard_rows: int
     ) -> SmallProgram:
@@ -155,6 +166,9 @@ class SmallEngine:
             return Result({"state/w": feeds[W] * 0.0, "state/b": feeds[B] * 0.0})
         assert state is not None
         values = self._read(program, state)
+        if program.kind == "update":
+            total = feeds["total"]
+            return self._update(program, state, values, values[GW] / total, values[GB] / total)
         x = feeds["batch/0"]
         predicted = x @ values[W] + values[B]
         if program.kind == "predict":
@@ -167,24 +181,37 @@ class SmallEngine:
             return Result({"loss": loss, SEEN: values[SEEN] + 1.0, "metrics/squares": squares})
         grad_w = 2 * program.scale / n * (x.T @ residual)
         grad_b = 2 * program.scale / n * np.sum(residual)
-        new_vw = MOMENTUM * values["state/w"] + grad_w
-        new_vb = MOMENTUM * values["state/b"] + grad_b
-        new = {
-            W: values[W] - RATE * new_vw,
-            B: values[B] - RATE * new_vb,
-            SEEN: values[SEEN] + 1.0,
-            "state/w": new_vw,
-            "state/b": new_vb,
-        }
-        self._write(program, state, new)
+        seen = {SEEN: values[SEEN] + 1.0}
+        if program.kind == "gradients":
+            share, keep = feeds["weight"], feeds["keep"]
+            sums = {GW: share * grad_w, GB: share * grad_b}
+            sums = {k: values[k] + v if keep else v for k, v in sums.items()}
+            self._write(program, state, seen | sums)
+            result = Result(_norms(grad_w, grad_b))
+        else:
+            result = self._update(program, state, values | seen, grad_w, grad_b)
         self._pause(cancel)
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
-        norms = {"grad_norm/w": np.sqrt(np.sum(grad_w**2)), "grad_norm/b": np.abs(grad_b)}
-        norm = np.sqrt(sum(v**2 for v in norms.values()))
-        outputs = {"loss": loss, "metrics/squares": squares, "grad_norm": norm, **norms}
-        return Result({k: np.asarray(v) for k, v in outputs.items()})
+        found = {"loss": np.asarray(loss), "metrics/squares": np.asarray(squares)}
+        return Result(found | dict(result.outputs))
+
+    def _update(
+        self,
+        program: SmallProgram,
+        state: StateRegions,
+        values: Mapping[str, Array],
+        grad_w: Array,
+        grad_b: Array,
+    ) -> Result:
+        """Momentum; leaves that the program doesn't write stay."""
+        new_vw = MOMENTUM * values["state/w"] + grad_w
+        new_vb = MOMENTUM * values["state/b"] + grad_b
+        new = {W: values[W] - RATE * new_vw, B: values[B] - RATE * new_vb, VW: new_vw, VB: new_vb}
+        written = {port.name for port in program.outputs}
+        self._write(program, state, {SEEN: values[SEEN], **new} if SEEN in written else new)
+        return Result(_norms(grad_w, grad_b))
 
     def _pause(self, cancel: Cancellation | None) -> None:
         self.cancel = cancel
@@ -196,7 +223,7 @@ class SmallEngine:
         self.forgotten.append(key)
 
     def _read(self, program: SmallProgram, state: StateRegions) -> dict[str, Array]:
-        shapes = {W: (3, 1), "state/w": (3, 1)}
+        shapes = {W: (3, 1), VW: (3, 1), GW: (3, 1)}
         with mmap.mmap(
             state.read_fd, state.nbytes, prot=mmap.PROT_READ, offset=state.read_offset
         ) as data:
@@ -213,6 +240,12 @@ class SmallEngine:
                 at = program.places[name]
                 raw = np.asarray(value, "<f8").tobytes()
                 data[at : at + len(raw)] = raw
+
+
+def _norms(grad_w: Array, grad_b: Array) -> dict[str, Array]:
+    norms = {"grad_norm/w": np.sqrt(np.sum(grad_w**2)), "grad_norm/b": np.abs(grad_b)}
+    norm = np.sqrt(sum(v**2 for v in norms.values()))
+    return {k: np.asarray(v) for k, v in {"grad_norm": norm, **norms}.items()}
 
 
 def loss_scale(loss: Graph) -> float:

@@ -81,10 +81,36 @@ def step_digest(
     rows: Sequence[int] = (),
     weight: float = 1.0,
     cursor: bytes = b"",
+    method: Method = Method.STEP,
 ) -> bytes:
-    """Digest of a Step: graph digest, named batch, data set rows, weight."""
+    """Digest of a Step or ForwardBackward: graph digest, named batch, data set rows, weight."""
     reference: Item = None if dataset is None else (dataset, tuple(rows))
-    return operation_digest(Method.STEP, cursor, (graph, named(batch), reference, float(weight)))
+    return operation_digest(method, cursor, (graph, named(batch), reference, float(weight)))
+
+
+def bare_digest(method: Method, cursor: bytes = b"") -> bytes:
+    """Digest of an operation whose body is empty: OptimStep, DiscardGradients, Close."""
+    return operation_digest(method, cursor, ())
+
+
+def set_state_digest(tensors: Sequence[tuple[str, bytes]], cursor: bytes = b"") -> bytes:
+    """Digest of a SetState: the named tensors."""
+    return operation_digest(Method.SET_STATE, cursor, (named(tensors),))
+
+
+def save_digest(name: str, cursor: bytes = b"") -> bytes:
+    """Digest of a Save: the checkpoint's name."""
+    return operation_digest(Method.SAVE, cursor, (name,))
+
+
+def restore_digest(checkpoint: bytes, allow_drift: bool, cursor: bytes = b"") -> bytes:
+    """Digest of a Restore: the checkpoint's digest, and whether other numerics are fine."""
+    return operation_digest(Method.RESTORE, cursor, (checkpoint, int(allow_drift)))
+
+
+def fork_digest(parent: bytes, at_seq: int, chain: bytes, name: str) -> bytes:
+    """Digest of a Fork, from which the child's chain starts: parent, place and its chain, name."""
+    return operation_digest(Method.FORK, b"", (parent, at_seq, chain, name))
 
 
 def close_digest(cursor: bytes = b"") -> bytes:

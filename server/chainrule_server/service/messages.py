@@ -62,7 +62,9 @@ def leaves_from_proto(
     )
 
 
-def batch_ref_from_proto(message: pb.StepRequest | pb.EvaluateRequest) -> types.BatchRef | None:
+def batch_ref_from_proto(
+    message: pb.StepRequest | pb.ForwardBackwardRequest | pb.EvaluateRequest,
+) -> types.BatchRef | None:
     """Rows of a data set, where the request names some."""
     if not message.HasField("batch_ref"):
         return None

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from chainrule.ir import canonical
 from chainrule.ir.graph import Graph
 from chainrule_server.door.graphs import Known
+from chainrule_server.engine.accumulate import compile_gradients, compile_update
 from chainrule_server.engine.compiler import compile_request
 from chainrule_server.engine.explain import Explanation, explain
 from chainrule_server.engine.program import Program
@@ -111,6 +112,22 @@ class Programs:
             key,
             lambda: compile_step(loss, update, places=places, microshard_rows=microshard_rows),
         )
+
+    def compile_gradients(
+        self, loss: Graph, update: Graph, *, places: Mapping[str, int], microshard_rows: int
+    ) -> Program:
+        """The first half of a step; see `engine.accumulate`."""
+        digests = canonical.digest(loss), canonical.digest(update)
+        key = ("gradients", digests, tuple(sorted(places.items())), microshard_rows)
+        return self._steps.get(
+            key,
+            lambda: compile_gradients(loss, update, places=places, microshard_rows=microshard_rows),
+        )
+
+    def compile_update(self, update: Graph, *, places: Mapping[str, int]) -> Program:
+        """The second half of a step; see `engine.accumulate`."""
+        key = ("update", canonical.digest(update), tuple(sorted(places.items())))
+        return self._steps.get(key, lambda: compile_update(update, places=places))
 
     def compile_forward(
         self, graph: Graph, *, places: Mapping[str, int], microshard_rows: int

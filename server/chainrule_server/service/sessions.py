@@ -13,8 +13,7 @@ from chainrule_server.door.graphs import GraphStore
 from chainrule_server.door.request import Body, Request
 from chainrule_server.service import messages
 from chainrule_server.service.results import Outbox
-from chainrule_server.sessions import types
-from chainrule_server.sessions.types import METHOD_OF
+from chainrule_server.sessions import bodies, types
 from chainrule_server.storage.objects import ObjectStore
 from chainrule_server.telemetry import logger
 
@@ -28,7 +27,7 @@ class Sessions(Protocol):
     def create(self, caller: types.Caller, spec: types.CreateSpec) -> types.CreateReply: ...
     def open(self, caller: types.Caller, spec: types.OpenSpec) -> types.Head: ...
     def apply(
-        self, caller: types.Caller, header: types.OpHeader, body: types.Body
+        self, caller: types.Caller, header: types.OpHeader, body: bodies.Body
     ) -> types.OpReply: ...
     def evaluate(self, caller: types.Caller, spec: types.EvaluateSpec) -> types.EvaluateReply: ...
     def get_state(self, caller: types.Caller, spec: types.StateSpec) -> types.StateReply: ...
@@ -118,7 +117,7 @@ class SessionServicer:
     def step(self, request: Request[pb.StepRequest]) -> pb.StepResponse:
         """One update."""
         body = request.body
-        step = types.StepBody(
+        step = bodies.StepBody(
             graph_digest=body.graph_digest,
             batch=messages.leaves_from_proto(body.batch, self._store, request.tenant, "batch"),
             batch_ref=messages.batch_ref_from_proto(body),
@@ -126,9 +125,41 @@ class SessionServicer:
         )
         return pb.StepResponse(reply=self._apply(request, body.header, step))
 
+    def forward_backward(
+        self, request: Request[pb.ForwardBackwardRequest]
+    ) -> pb.ForwardBackwardResponse:
+        """A gradient, added to what has accumulated."""
+        body = request.body
+        half = bodies.ForwardBackwardBody(
+            graph_digest=body.graph_digest,
+            batch=messages.leaves_from_proto(body.batch, self._store, request.tenant, "batch"),
+            batch_ref=messages.batch_ref_from_proto(body),
+            weight=body.weight if body.HasField("weight") else 1.0,
+        )
+        return pb.ForwardBackwardResponse(reply=self._apply(request, body.header, half))
+
+    def optim_step(self, request: Request[pb.OptimStepRequest]) -> pb.OptimStepResponse:
+        """An update with what has accumulated."""
+        reply = self._apply(request, request.body.header, bodies.OptimStepBody())
+        return pb.OptimStepResponse(reply=reply)
+
+    def discard_gradients(
+        self, request: Request[pb.DiscardGradientsRequest]
+    ) -> pb.DiscardGradientsResponse:
+        """Forget what has accumulated."""
+        reply = self._apply(request, request.body.header, bodies.DiscardGradientsBody())
+        return pb.DiscardGradientsResponse(reply=reply)
+
+    def set_state(self, request: Request[pb.SetStateRequest]) -> pb.SetStateResponse:
+        """New values for leaves."""
+        body = request.body
+        leaves = messages.leaves_from_proto(body.tensors, self._store, request.tenant, "tensors")
+        reply = self._apply(request, body.header, bodies.SetStateBody(leaves))
+        return pb.SetStateResponse(reply=reply)
+
     def close(self, request: Request[pb.CloseRequest]) -> pb.CloseResponse:
         """The last operation."""
-        reply = self._apply(request, request.body.header, types.CloseBody())
+        reply = self._apply(request, request.body.header, bodies.CloseBody())
         return pb.CloseResponse(reply=reply)
 
     def evaluate(self, request: Request[pb.EvaluateRequest]) -> pb.EvaluateResponse:
@@ -186,12 +217,12 @@ class SessionServicer:
             next_page=after[size - 1].session_id if len(after) > size else b"",
         )
 
-    def _apply(self, request: Request[Body], header: pb.OpHeader, body: types.Body) -> pb.OpReply:
+    def _apply(self, request: Request[Body], header: pb.OpHeader, body: bodies.Body) -> pb.OpReply:
         reply = self._sessions.apply(_caller(request), messages.header_from_proto(header), body)
         _LOG.info(
             "commit",
             session=header.session_id.hex(),
-            operation=METHOD_OF[type(body)].name,
+            operation=bodies.METHOD_OF[type(body)].name,
             seq=reply.seq,
             step=reply.step,
             epoch=reply.epoch,

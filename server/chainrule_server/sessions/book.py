@@ -9,7 +9,6 @@ from chainrule.ir.graph import Graph
 from chainrule.ir.tensors import Array
 from chainrule_server.sessions.checks import CAPTURE, KEY, check_loss, check_reads, is_under
 from chainrule_server.sessions.home import Home
-from chainrule_server.sessions.keys import step_key
 from chainrule_server.sessions.manifest import Manifest
 from chainrule_server.sessions.runner import STATE_WRITE, ProgramLike, StepCompiler
 
@@ -44,7 +43,9 @@ class GraphBook:
         self._source = source
         self._limit = limit
         self._places = manifest.layout.places
+        self._grown = manifest.grown_layout.places
         self._steps: dict[bytes, tuple[Graph, ProgramLike]] = {}
+        self._halves: dict[bytes, ProgramLike] = {}
         self._readers: OrderedDict[bytes, tuple[Graph, ProgramLike]] = OrderedDict()
 
     @property
@@ -81,6 +82,26 @@ class GraphBook:
             self._steps[digest] = graph, program
         return self._steps[digest]
 
+    def half(self, digest: bytes) -> tuple[Graph, ProgramLike]:
+        """A loss graph and the program that accumulates its gradients.
+
+        Raises:
+            ChainruleError: as `step`.
+        """
+        graph, _ = self.step(digest)
+        if digest not in self._halves:
+            self._halves[digest] = self._compiler.compile_gradients(
+                graph,
+                self._update_graph(),
+                places=self._grown,
+                microshard_rows=self._manifest.microshard_rows,
+            )
+        return graph, self._halves[digest]
+
+    def update(self) -> ProgramLike:
+        """The program that updates with accumulated gradients."""
+        return self._compiler.compile_update(self._update_graph(), places=self._grown)
+
     def reader(self, graph: Graph | bytes | None) -> tuple[Graph, ProgramLike]:
         """A graph and the program that only evaluates it; None: the session's first loss graph.
 
@@ -107,13 +128,13 @@ class GraphBook:
         return self._readers[digest]
 
     def feeds(
-        self, graph: Graph, program: ProgramLike, batch: Mapping[str, Array], seed: int, step: int
+        self, graph: Graph, program: ProgramLike, batch: Mapping[str, Array], key: Array
     ) -> dict[str, Array]:
         """All that a program takes beside the state: batch, key of the draws, captured arrays."""
         wanted = {port.name for port in program.inputs if port.place.region == 0}
         found = {name: array for name, array in batch.items() if name in wanted}
         if KEY in wanted:
-            found[KEY] = step_key(seed, step)
+            found[KEY] = key
         for name in graph.main.input_names:
             if name.startswith(CAPTURE) and name in wanted:
                 found[name] = self._home.capture(_captured(name))
@@ -131,14 +152,14 @@ class GraphBook:
         return graph
 
     def _compile(self, loss: Graph) -> ProgramLike:
-        update = self._home.graph(self._manifest.update)
-        if update is None:
-            raise ServerFault("the optimizer of the session is missing from its folder")
         for name in loss.main.input_names:
             if name.startswith(CAPTURE):
                 self._home.capture(_captured(name))
         program = self._compiler.compile_step(
-            loss, update, places=self._places, microshard_rows=self._manifest.microshard_rows
+            loss,
+            self._update_graph(),
+            places=self._places,
+            microshard_rows=self._manifest.microshard_rows,
         )
         written = {port.name for port in program.outputs if port.place.region == STATE_WRITE}
         changing = {
@@ -151,6 +172,12 @@ class GraphBook:
             wrong = sorted(written ^ changing)
             raise ServerFault(f"the step's program and the state disagree about {', '.join(wrong)}")
         return program
+
+    def _update_graph(self) -> Graph:
+        update = self._home.graph(self._manifest.update)
+        if update is None:
+            raise ServerFault("the optimizer of the session is missing from its folder")
+        return update
 
 
 def _captured(name: str) -> bytes:

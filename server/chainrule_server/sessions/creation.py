@@ -180,6 +180,7 @@ def build(maker: Maker, home: Home, manifest: Manifest, arrays: dict[str, Array]
             ledger = fresh_ledger(manifest, maker.limits)
             for serial in (0, 1):
                 state.write(serial, arrays.items())
+                state.twins.update(arrays)
                 header = StateHeader(
                     state.buffer_offset,
                     serial,
@@ -199,7 +200,7 @@ def build(maker: Maker, home: Home, manifest: Manifest, arrays: dict[str, Array]
     except BaseException:
         disk.close(log_fd)
         raise
-    return Journal(log, state, ledger, header, maker.boot_id)
+    return Journal(home, log, state, ledger, header, maker.boot_id)
 
 
 def fresh_ledger(manifest: Manifest, limits: SessionLimits) -> Ledger:

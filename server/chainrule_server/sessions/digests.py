@@ -7,25 +7,27 @@ from chainrule.ir import canonical
 from chainrule.ir.operations import (
     MAX_CURSOR_BYTES,
     Method,
-    close_digest,
+    bare_digest,
     named,
     operation_digest,
+    set_state_digest,
     step_digest,
 )
 from chainrule.ir.tensors import tensor_digest
-from chainrule_server.sessions.types import (
+from chainrule_server.sessions.bodies import (
+    METHOD_OF,
     Body,
-    CreateSpec,
-    NamedTensor,
-    ObjectRef,
-    OpHeader,
+    ForwardBackwardBody,
+    SetStateBody,
     StepBody,
 )
+from chainrule_server.sessions.types import CreateSpec, NamedTensor, ObjectRef, OpHeader
 
 
 def body_digest(body: Body, cursor: bytes) -> bytes:
     """Digest of an operation; reads every inline tensor once."""
-    if isinstance(body, StepBody):
+    method = METHOD_OF[type(body)]
+    if isinstance(body, StepBody | ForwardBackwardBody):
         return step_digest(
             body.graph_digest,
             _digests(body.batch),
@@ -33,8 +35,11 @@ def body_digest(body: Body, cursor: bytes) -> bytes:
             rows=body.batch_ref.rows if body.batch_ref else (),
             weight=body.weight,
             cursor=cursor,
+            method=method,
         )
-    return close_digest(cursor)
+    if isinstance(body, SetStateBody):
+        return set_state_digest(_digests(body.tensors), cursor)
+    return bare_digest(method, cursor)
 
 
 def create_digest(spec: CreateSpec) -> bytes:

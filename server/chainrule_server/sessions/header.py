@@ -16,7 +16,7 @@ VERSION = 1
 SLOT_BYTES = 512
 _FIXED = struct.Struct("<8sHHIQQQQQQQ32s16s32s")
 _CRC = struct.Struct("<I")
-_CLEAN = 1
+_CLEAN, _GROWN = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class StateHeader:
         log_bytes, log_records: length of the log, every record of it committed.
         boot_id: of the kernel whose page cache the state may still be in.
         is_clean: log and state were on the device, and `state_digest` was theirs.
+        is_grown: the buffers have room for gradients behind the other leaves.
     """
 
     buffer_offset: int
@@ -45,13 +46,14 @@ class StateHeader:
     boot_id: bytes
     is_clean: bool = False
     state_digest: bytes = bytes(32)
+    is_grown: bool = False
 
     def encode(self) -> bytes:
         """One slot, without its padding."""
         data = _FIXED.pack(
             MAGIC,
             VERSION,
-            _CLEAN if self.is_clean else 0,
+            (_CLEAN if self.is_clean else 0) | (_GROWN if self.is_grown else 0),
             self.buffer_offset,
             self.serial,
             self.seq,
@@ -97,4 +99,5 @@ def decode_header(slot: bytes) -> StateHeader | None:
         boot,
         bool(flags & _CLEAN),
         digest,
+        bool(flags & _GROWN),
     )

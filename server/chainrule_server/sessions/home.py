@@ -41,6 +41,9 @@ class Home(Protocol):
     def open(self, name: str, *, create: bool = False) -> int:
         """A descriptor of `log` or `state`."""
 
+    def adopt(self, name: str) -> None:
+        """Let `name.new`, which is whole, take the place of `name`."""
+
 
 class MemoryHome:
     """Of a session with durability `memory`: nothing on disk, gone with the server."""
@@ -69,6 +72,9 @@ class MemoryHome:
 
     def open(self, name: str, *, create: bool = False) -> int:
         return self._disk.memory(f"chainrule {name}")
+
+    def adopt(self, name: str) -> None:
+        pass
 
 
 class FolderHome:
@@ -113,6 +119,9 @@ class FolderHome:
 
     def open(self, name: str, *, create: bool = False) -> int:
         return self._disk.open(self.path / name, create=create)
+
+    def adopt(self, name: str) -> None:
+        self._disk.rename(self.path / f"{name}.new", self.path / name)
 
     def bury(self, stone: bytes) -> None:
         """Leave nothing but a tombstone; safe to do again after any interruption."""

@@ -5,14 +5,17 @@ waits for it, because recovery takes one record ahead of the header for a commit
 The session's lock is held for every call.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from chainrule.errors import Applied, ChainruleError
 from chainrule_server.sessions.header import StateHeader
+from chainrule_server.sessions.home import Home
+from chainrule_server.sessions.layout import StateLayout
 from chainrule_server.sessions.log import Log
 from chainrule_server.sessions.order import Kept, Ledger
 from chainrule_server.sessions.record import Record
-from chainrule_server.sessions.state import StateFile
+from chainrule_server.sessions.state import StateFile, names_of
 from chainrule_server.storage.failures import translated
 
 
@@ -26,11 +29,18 @@ class Journal:
     """
 
     def __init__(
-        self, log: Log, state: StateFile, ledger: Ledger, header: StateHeader, boot_id: bytes
+        self,
+        home: Home,
+        log: Log,
+        state: StateFile,
+        ledger: Ledger,
+        header: StateHeader,
+        boot_id: bytes,
     ) -> None:
         self.ledger = ledger
         self.state = state
         self.durable_seq = header.seq if header.is_clean else 0
+        self._home = home
         self._log = log
         self._header = header
         self._boot_id = boot_id
@@ -62,6 +72,39 @@ class Journal:
         except OSError:
             self._owes_header = True
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The leaves that are the state now."""
+        return names_of(self.state.layout, with_gradients=self.ledger.pending.count > 0)
+
+    def move_state(self, layout: StateLayout, forget: Callable[[bytes], None]) -> None:
+        """Give the state a file of its own with this layout; `forget` hears the key of the old one.
+
+        The new file is whole before it takes the old one's name, and both tell the same story.
+
+        Raises:
+            Overloaded, Unavailable: there is no room for it; nothing has changed.
+        """
+        old, version = self.state, self.ledger.state_version
+        with translated("making room for the session's state"):
+            fd = self._home.open("state.new", create=True)
+            try:
+                self.state = StateFile.renewed(old, fd, layout)
+                try:
+                    names = [n for n in self.names if n in old.layout.names]
+                    self.state.write(version, ((n, old.read(version, n)) for n in names))
+                    for _ in range(2):
+                        self._write_header()
+                    self._home.adopt("state")
+                except BaseException:
+                    self.state = old
+                    raise
+            except BaseException:
+                old.drop(fd)
+                raise
+        forget(old.key)
+        old.close()
+
     def read(self, kept: Kept) -> Record:
         """The record of an operation applied before.
 
@@ -81,7 +124,7 @@ class Journal:
         with translated("syncing the session"):
             self._log.sync()
             self.state.sync()
-            digest = self.state.digest(self.ledger.state_version)
+            digest = self.state.digest(self.ledger.state_version, self.names)
             self._write_header(is_clean=True, digest=digest)
             self.state.sync()
         self.durable_seq = self.ledger.seq
@@ -94,6 +137,8 @@ class Journal:
     def _write_header(self, *, is_clean: bool = False, digest: bytes = bytes(32)) -> None:
         header = replace(
             self._header,
+            buffer_offset=self.state.buffer_offset,
+            is_grown=self.state.is_grown,
             serial=self._header.serial + 1,
             seq=self.ledger.seq,
             step=self.ledger.step,

@@ -20,7 +20,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class StateLayout:
-    """Leaves in order of name, and the bytes of one buffer without its padding to a page."""
+    """Leaves in order of place, and the bytes of one buffer without its padding to a page."""
 
     leaves: tuple[Leaf, ...]
     nbytes: int
@@ -32,7 +32,7 @@ class StateLayout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, sorted."""
+        """All names, in order of place."""
         return tuple(leaf.name for leaf in self.leaves)
 
     def leaf(self, name: str) -> Leaf:
@@ -47,9 +47,15 @@ class StateLayout:
         raise KeyError(name)
 
 
-def layout_of(avals: Iterable[tuple[str, Aval]]) -> StateLayout:
-    """Lay leaves out one after the other, each aligned to 64 bytes, in order of name."""
-    leaves, end = [], 0
+def layout_of(avals: Iterable[tuple[str, Aval]], behind: StateLayout | None = None) -> StateLayout:
+    """Lay leaves out one after the other, each aligned to 64 bytes, in order of name.
+
+    Args:
+        avals: by name.
+        behind: what lies before them and stays where it is.
+    """
+    leaves = list(behind.leaves) if behind else []
+    end = behind.nbytes if behind else 0
     for name, aval in sorted(avals, key=lambda pair: pair[0]):
         leaves.append(Leaf(name, aval, end))
         end += -(-aval.nbytes // ALIGN) * ALIGN

@@ -34,11 +34,12 @@ def load(maker: Maker, home: FolderHome, manifest: Manifest) -> Journal:
             ledger = fresh_ledger(manifest, maker.limits)
             replay_log(log, ledger, headers)
             header = headers[0]
-            state = StateFile(disk, descriptors[1], manifest.layout, header.buffer_offset)
+            layout = manifest.grown_layout if header.is_grown else manifest.layout
+            state = StateFile(disk, descriptors[1], layout, header.buffer_offset)
             if disk.size(descriptors[1]) < state.nbytes:
                 raise CorruptCheckpoint("the session's state is shorter than its layout")
             check_state(state, header, ledger, maker.boot_id)
-            return Journal(log, state, ledger, header, maker.boot_id)
+            return Journal(home, log, state, ledger, header, maker.boot_id)
     except BaseException:
         for fd in descriptors:
             disk.close(fd)

@@ -54,6 +54,17 @@ class Manifest:
         return layout_of(self.leaves)
 
     @property
+    def gradients(self) -> tuple[tuple[str, Aval], ...]:
+        """Names and avals of accumulated gradients, grads/.., one for each trained parameter."""
+        avals = self.avals
+        return tuple((f"grads{n.removeprefix('params')}", avals[n]) for n in self.trained)
+
+    @property
+    def grown_layout(self) -> StateLayout:
+        """The layout with room for gradients; the other leaves lie where they lay."""
+        return layout_of(self.gradients, self.layout)
+
+    @property
     def avals(self) -> dict[str, Aval]:
         """Aval by leaf name."""
         return dict(self.leaves)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from chainrule.errors import ErrorCode, Fenced, StepConflict, StepGap, StepTooOld
 from chainrule.ir.operations import Method, next_chain
 from chainrule_server.sessions.log import Entry
-from chainrule_server.sessions.record import Kind
+from chainrule_server.sessions.record import NO_GRADIENTS, Kind, Pending
 from chainrule_server.sessions.types import LastSeen, OpHeader
 
 _OPENS_KEPT = 1024
@@ -45,7 +45,7 @@ class Ledger:
     Attributes:
         window: operations from the next one on that are held or applied.
         replies: how many applied operations are answered again.
-        seq, chain, step, epoch, state_version, cursor: after the last record.
+        seq, chain, step, epoch, state_version, cursor, pending: after the last record.
         kept: by seq, the last `replies`.
         opens: epoch by the request id that raised it.
         doomed: chain values that a failed operation would have made, and its seq.
@@ -59,6 +59,7 @@ class Ledger:
     step: int = 0
     state_version: int = 0
     cursor: bytes = b""
+    pending: Pending = NO_GRADIENTS
     records: int = 0
     is_closed: bool = False
     kept: OrderedDict[int, Kept] = field(default_factory=OrderedDict)
@@ -146,7 +147,7 @@ class Ledger:
         _remember(self.kept, record.seq, kept, self.replies)
         self.seq, self.chain = record.seq, entry.chain
         self.step, self.state_version = record.step, record.state_version
-        self.cursor = record.cursor
+        self.cursor, self.pending = record.cursor, record.pending
         self.is_closed = record.method is Method.CLOSE
         self.doomed.clear()
 

@@ -20,7 +20,8 @@ FRAME = struct.Struct("<IQ32s")
 CRC = struct.Struct("<I")
 _FIXED = struct.Struct("<BBHQ16s32sQQ")
 _SECTION = struct.Struct("<BI")
-_CURSOR, _REPLY = 1, 2
+_CURSOR, _REPLY, _PENDING = 1, 2, 3
+_GRADIENTS = struct.Struct("<Iddd")
 # A cursor, a reply with its metrics, and room for what later sections hold.
 MAX_BODY_BYTES = 64 << 20
 
@@ -33,6 +34,25 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """Gradients that have accumulated since the last update.
+
+    Attributes:
+        count: batches.
+        unit: weight of the first one; the others count in units of it.
+        total, loss: sums of weights, and of weight times loss.
+    """
+
+    count: int = 0
+    unit: float = 0.0
+    total: float = 0.0
+    loss: float = 0.0
+
+
+NO_GRADIENTS = Pending()
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """An applied operation, or a raised epoch (which has the seq of the operation before it).
 
@@ -42,6 +62,7 @@ class Record:
         step, state_version: after it.
         cursor: the client's own bytes.
         reply: `replies.encode` of the answer.
+        pending: gradients that have accumulated, after it.
     """
 
     kind: Kind
@@ -55,6 +76,7 @@ class Record:
     state_version: int
     cursor: bytes = b""
     reply: bytes = b""
+    pending: Pending = NO_GRADIENTS
 
     def encode(self) -> bytes:
         """The whole frame."""
@@ -68,7 +90,13 @@ class Record:
             self.step,
             self.state_version,
         )
-        for tag, data in ((_CURSOR, self.cursor), (_REPLY, self.reply)):
+        p = self.pending
+        gradients = _GRADIENTS.pack(p.count, p.unit, p.total, p.loss) if p.count else b""
+        for tag, data in (
+            (_CURSOR, self.cursor),
+            (_REPLY, self.reply),
+            (_PENDING, gradients),
+        ):
             if data:
                 body += _SECTION.pack(tag, len(data)) + data
         frame = FRAME.pack(len(body), self.seq, self.prev) + body
@@ -99,7 +127,7 @@ def _decode(frame: bytes | memoryview, end: int) -> Record | None:
     kind, method, _, epoch, request_id, digest, step, version = _FIXED.unpack_from(
         frame, FRAME.size
     )
-    sections = {_CURSOR: b"", _REPLY: b""}
+    sections = {_CURSOR: b"", _REPLY: b"", _PENDING: b""}
     at = FRAME.size + _FIXED.size
     while at < end:
         tag, n = _SECTION.unpack_from(frame, at)
@@ -120,4 +148,5 @@ def _decode(frame: bytes | memoryview, end: int) -> Record | None:
         version,
         sections[_CURSOR],
         sections[_REPLY],
+        Pending(*_GRADIENTS.unpack(sections[_PENDING])) if sections[_PENDING] else NO_GRADIENTS,
     )

@@ -10,7 +10,7 @@ from chainrule.errors import CorruptCheckpoint, ErrorCode, StepConflict
 from chainrule_server.sessions.header import StateHeader
 from chainrule_server.sessions.log import HEADER_BYTES, Log
 from chainrule_server.sessions.order import Ledger
-from chainrule_server.sessions.state import StateFile
+from chainrule_server.sessions.state import StateFile, names_of
 
 
 def replay_log(log: Log, ledger: Ledger, headers: tuple[StateHeader, ...]) -> None:
@@ -63,7 +63,8 @@ def check_state(state: StateFile, header: StateHeader, ledger: Ledger, boot_id: 
             code=ErrorCode.STEPS_LOST,
             cure="create the session again; its durability doesn't survive loss of power",
         )
-    if is_clean and state.digest(ledger.state_version) != header.state_digest:
+    names = names_of(state.layout, with_gradients=ledger.pending.count > 0)
+    if is_clean and state.digest(ledger.state_version, names) != header.state_digest:
         raise _damaged("its state differs from the digest it was left with")
 
 

@@ -22,6 +22,7 @@ from chainrule.errors import (
 from chainrule.ir.graph import Graph
 from chainrule.ir.tensors import Array
 from chainrule_server.sessions import replies
+from chainrule_server.sessions.bodies import Body, CloseBody
 from chainrule_server.sessions.book import GraphBook
 from chainrule_server.sessions.catalog import Catalog
 from chainrule_server.sessions.creation import (
@@ -44,9 +45,7 @@ from chainrule_server.sessions.session import Session, Surroundings
 from chainrule_server.sessions.shelf import Shelf
 from chainrule_server.sessions.turns import Budget, not_found
 from chainrule_server.sessions.types import (
-    Body,
     Caller,
-    CloseBody,
     CreateReply,
     CreateSpec,
     Durability,

@@ -100,6 +100,18 @@ class StepCompiler(Protocol):
         and `grad_norm/<parameter>`, and may leave `finite`.
         """
 
+    def compile_gradients(
+        self, loss: Graph, update: Graph, *, places: Mapping[str, int], microshard_rows: int
+    ) -> ProgramLike:
+        """Loss and gradient, added to grads/..: `engine.accumulate.compile_gradients`.
+
+        Like a step's it reads the state and leaves its report on the board. Further feeds are `weight` and
+        `keep`; it writes grads/.. and buffers.
+        """
+
+    def compile_update(self, update: Graph, *, places: Mapping[str, int]) -> ProgramLike:
+        """An update with grads/.. divided by the feed `total`; writes parameters and optimizer state."""
+
     def compile_forward(
         self, graph: Graph, *, places: Mapping[str, int], microshard_rows: int
     ) -> ProgramLike:

@@ -14,12 +14,13 @@ from chainrule.errors import (
     ChainruleError,
     GraphError,
     NumericError,
-    NumericsChanged,
     Unsupported,
 )
 from chainrule.ir.operations import Method, next_chain
 from chainrule.ir.tensors import tensor_digest
 from chainrule_server.sessions import replies
+from chainrule_server.sessions.applying import Room, execute
+from chainrule_server.sessions.bodies import METHOD_OF, Body, tensors_of
 from chainrule_server.sessions.book import GraphBook
 from chainrule_server.sessions.failpoints import Failpoints
 from chainrule_server.sessions.feeds import batch_size, resolve
@@ -28,26 +29,16 @@ from chainrule_server.sessions.manifest import Manifest
 from chainrule_server.sessions.order import Kept
 from chainrule_server.sessions.record import Kind, Record
 from chainrule_server.sessions.runner import Runner
-from chainrule_server.sessions.steps import (
-    Outcome,
-    Run,
-    notices_of,
-    resources_of,
-    run_reading,
-    run_step,
-)
+from chainrule_server.sessions.state import StateFile, names_of
+from chainrule_server.sessions.steps import Outcome, notices_of, resources_of, run_reading
 from chainrule_server.sessions.turns import Budget, Turns, not_found
 from chainrule_server.sessions.types import (
-    METHOD_OF,
-    Body,
     Caller,
-    CloseBody,
     Durability,
     EvaluateReply,
     EvaluateSpec,
     Head,
     Notice,
-    NumericsMode,
     OpenSpec,
     OpHeader,
     OpReply,
@@ -55,11 +46,9 @@ from chainrule_server.sessions.types import (
     ReceiptMode,
     StateReply,
     StateSpec,
-    StepBody,
 )
 from chainrule_server.storage.failures import translated
 from chainrule_server.storage.objects import ObjectStore
-from chainrule_server.workers.cancellation import Cancellation
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +73,16 @@ class Session:
         self._book = book
         self._journal = journal
         self._ledger = journal.ledger
-        self._state = journal.state
         self._around = around
+        self._room = Room(
+            manifest,
+            book,
+            journal,
+            around.runner,
+            around.objects,
+            around.tenant,
+            around.numerics_id,
+        )
         self._turns = Turns(journal.ledger, around.budget)
 
     def apply(self, caller: Caller, header: OpHeader, body: Body) -> OpReply:
@@ -102,7 +99,7 @@ class Session:
         if isinstance(turn, Kept):
             return self._stored(turn)
         try:
-            outcome = self._execute(caller, header, body, turn)
+            outcome = execute(self._room, caller, body, turn)
             return self._commit(header, body, outcome)
         except ChainruleError as error:
             self._refused(header, error)
@@ -151,7 +148,7 @@ class Session:
         try:
             graph, program = self._book.reader(spec.graph)
             n = batch_size(graph.main, batch, spec.examples)
-            run = self._run(caller, spec.seed, cancel)
+            run = self._room.run(caller, cancel, spec.seed)
             result = run_reading(run, self._book, graph, program, batch, n, self._ledger.step)
             outputs = tuple(result.outputs.items())
             return EvaluateReply(
@@ -175,7 +172,7 @@ class Session:
         """
         self._turns.take_reading(caller, spec.after_seq)
         try:
-            names = [n for n in self._state.layout.names if _is_asked(n, spec.prefixes)]
+            names = [n for n in sorted(self._journal.names) if _is_asked(n, spec.prefixes)]
             with translated("reading the session's state"):
                 version = self._ledger.state_version
                 found = tuple((name, self._state.read(version, name)) for name in names)
@@ -191,7 +188,7 @@ class Session:
             if with_digest:
                 # A running step writes the other buffer, and its commit needs the lock we hold.
                 with translated("reading the session's state"):
-                    digest = self._state.digest(ledger.state_version)
+                    digest = self._state.digest(ledger.state_version, self._journal.names)
             return Head(
                 session_id=manifest.session_id,
                 name=manifest.name,
@@ -245,31 +242,15 @@ class Session:
                 return None
             return self._journal.read(self._ledger.kept[self._ledger.seq]).encode()
 
+    @property
+    def _state(self) -> StateFile:
+        """The file that the state lies in now."""
+        return self._journal.state
+
     def close(self) -> None:
         """Give the files back. Nobody uses the session any more."""
         self._around.runner.forget(self._state.key)
         self._journal.close()
-
-    def _execute(
-        self, caller: Caller, header: OpHeader, body: Body, cancel: Cancellation
-    ) -> Outcome:
-        if isinstance(body, CloseBody):
-            return Outcome(self._ledger.step, self._ledger.state_version)
-        pinned = self.manifest.numerics_id
-        if self.manifest.numerics is NumericsMode.PINNED and pinned != self._around.numerics_id:
-            raise NumericsChanged(
-                f"the session is pinned to numerics {pinned.hex()[:16]},"
-                f" this server computes by {self._around.numerics_id.hex()[:16]}",
-                cure="serve it with the version and machine type that it was created on",
-            )
-        batch = resolve(body.batch, body.batch_ref, self._around.objects, self._around.tenant)
-        run = self._run(caller, self.manifest.seed, cancel)
-        policy = self.manifest.non_finite
-        return run_step(run, self._book, self._ledger, body.graph_digest, batch, policy)
-
-    def _run(self, caller: Caller, seed: int, cancel: Cancellation) -> Run:
-        buffers = self._state.buffers(self._ledger.state_version)
-        return Run(self._around.runner, buffers, seed, caller.deadline, cancel)
 
     def _commit(self, header: OpHeader, body: Body, outcome: Outcome) -> OpReply:
         with self._turns.lock:
@@ -287,6 +268,7 @@ class Session:
                 outcome.state_version,
                 header.client_cursor,
                 replies.encode(reply),
+                outcome.pending,
             )
             self._around.failpoints.reach("commit.before_log")
             self._journal.append(record)
@@ -308,7 +290,7 @@ class Session:
             finite=outcome.finite,
             metrics=outcome.metrics,
             resources=outcome.resources,
-            receipts=self._receipts(header.receipts, chain, outcome.state_version),
+            receipts=self._receipts(header.receipts, chain, outcome),
             durability_reached=self.manifest.durability,
             durable_seq=self._journal.durable_seq,
             numerics_id=self._around.numerics_id,
@@ -316,14 +298,15 @@ class Session:
             microshard_rows=outcome.microshard_rows,
         )
 
-    def _receipts(self, mode: ReceiptMode, chain: bytes, version: int) -> tuple[Receipt, ...]:
+    def _receipts(self, mode: ReceiptMode, chain: bytes, outcome: Outcome) -> tuple[Receipt, ...]:
         if mode is ReceiptMode.NONE:
             return ()
         receipts = [Receipt("chain", chain, "sha256")]
         if mode is ReceiptMode.FULL:
             with translated("reading the session's state"):
-                for name in self._state.layout.names:
-                    digest = tensor_digest(self._state.read(version, name))
+                has_gradients = outcome.pending.count > 0
+                for name in names_of(self._state.layout, with_gradients=has_gradients):
+                    digest = tensor_digest(self._state.read(outcome.state_version, name))
                     receipts.append(Receipt(name, digest, "sha256"))
         return tuple(receipts)
 
@@ -355,6 +338,4 @@ def _is_asked(name: str, prefixes: tuple[str, ...]) -> bool:
 
 
 def _inline_bytes(body: Body) -> int:
-    if not isinstance(body, StepBody):
-        return 0
-    return sum(t.value.nbytes for t in body.batch if isinstance(t.value, np.ndarray))
+    return sum(t.value.nbytes for t in tensors_of(body) if isinstance(t.value, np.ndarray))

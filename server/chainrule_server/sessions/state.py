@@ -39,6 +39,8 @@ class StateFile:
         self.layout = layout
         # Another descriptor may be another file: no worker may mistake an old mapping for this one.
         self.key = os.urandom(16)
+        # Leaves known to be equal in both buffers; after a start that is none.
+        self.twins: set[str] = set()
         self._disk = disk
         self._fd = fd
         self._start = buffer_offset
@@ -54,6 +56,25 @@ class StateFile:
         offset = max(mmap.PAGESIZE, 2 * SLOT_BYTES)
         disk.allocate(fd, offset + 2 * _paged(layout.nbytes, offset))
         return cls(disk, fd, layout, offset)
+
+    @classmethod
+    def renewed(cls, old: "StateFile", fd: int, layout: StateLayout) -> "StateFile":
+        """Like `create`, in a file that a failed try may have left bytes in.
+
+        Raises:
+            OSError: the disk has no room for them.
+        """
+        old._disk.truncate(fd, 0)
+        return cls.create(old._disk, fd, layout)
+
+    def drop(self, fd: int) -> None:
+        """Close a descriptor of a file that wasn't made."""
+        self._disk.close(fd)
+
+    @property
+    def is_grown(self) -> bool:
+        """Whether there is room for gradients."""
+        return any(name.split("/")[0] == "grads" for name in self.layout.names)
 
     @property
     def buffer_offset(self) -> int:
@@ -91,9 +112,19 @@ class StateFile:
             offset = self._buffer(version) + self.layout.leaf(name).offset
             self._disk.write(self._fd, data_view(array), offset)
 
-    def digest(self, version: int) -> bytes:
+    def spoil(self, names: Iterable[str]) -> None:
+        """These leaves of the other buffer are about to be written."""
+        self.twins.difference_update(names)
+
+    def carry(self, version: int, names: Iterable[str]) -> None:
+        """Make these leaves of the next version what they are in this one, where they aren't already."""
+        for name in names:
+            if name not in self.twins:
+                self.write(version + 1, [(name, self.read(version, name))])
+                self.twins.add(name)
+
+    def digest(self, version: int, names: Iterable[str]) -> bytes:
         """Digest over names and tensors; reads the whole buffer."""
-        names = self.layout.names
         return state_digest([(name, tensor_digest(self.read(version, name))) for name in names])
 
     def write_header(self, header: StateHeader) -> None:
@@ -102,6 +133,11 @@ class StateFile:
 
     def _buffer(self, version: int) -> int:
         return self._start + self._span * (version % 2)
+
+
+def names_of(layout: StateLayout, *, with_gradients: bool) -> tuple[str, ...]:
+    """The leaves that are the state; gradients only while some have accumulated."""
+    return tuple(n for n in layout.names if with_gradients or n.split("/")[0] != "grads")
 
 
 def read_headers(disk: Disk, fd: int) -> tuple[StateHeader, ...]:

@@ -4,7 +4,7 @@ The service converts messages to these and back. `registry.SessionRegistry` serv
 
     create(caller, CreateSpec) -> CreateReply        idempotent by request id
     open(caller, OpenSpec) -> Head                   raises the epoch; idempotent by request id
-    apply(caller, OpHeader, StepBody | CloseBody) -> OpReply    exactly once, in the order of seq
+    apply(caller, OpHeader, bodies.Body) -> OpReply  exactly once, in the order of seq
     evaluate(caller, EvaluateSpec) -> EvaluateReply  any graph over the state; also Predict
     get_state(caller, StateSpec) -> StateReply
     list(caller) -> tuple[Head, ...]
@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from chainrule.ir.graph import Graph
-from chainrule.ir.operations import Method
 from chainrule_server.workers.cancellation import Cancellation
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -157,25 +156,6 @@ class OpHeader:
     digest: bytes
     client_cursor: bytes = b""
     receipts: ReceiptMode = ReceiptMode.NONE
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StepBody:
-    """Loss, gradient and optimizer update in one. The graph is named by its digest."""
-
-    graph_digest: bytes
-    batch: tuple[NamedTensor, ...] = ()
-    batch_ref: BatchRef | None = None
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class CloseBody:
-    """The last operation of a session."""
-
-
-Body = StepBody | CloseBody
-METHOD_OF: dict[type[Body], Method] = {StepBody: Method.STEP, CloseBody: Method.CLOSE}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

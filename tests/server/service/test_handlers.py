@@ -42,6 +42,7 @@ def compute(**fields: object) -> pb.ComputeRequest:
 def example(call: Call[Message, Message]) -> Message:
     """A request of each call that is whole, so that its mutants reach as deep as they can."""
     head = session_pb2.SessionHead(session_id=b"s" * 16, epoch=1)
+    step = step_request(head, np.ones((2, 3)), bytes(32), 1)
     whole = compute()
     graph: dict[str, Any] = {"graph": whole.graph, "debug": whole.debug}
     examples: dict[str, Message] = {
@@ -52,7 +53,13 @@ def example(call: Call[Message, Message]) -> Message:
         "Explain": pb.ExplainRequest(**graph, feeds=whole.feeds, wrt=["args/0"]),
         "Create": create_request(),
         "Open": session_pb2.OpenRequest(session_id=b"s" * 16, request_id=b"r" * 16),
-        "Step": step_request(head, np.ones((2, 3)), bytes(32), 1),
+        "Step": step,
+        "ForwardBackward": session_pb2.ForwardBackwardRequest(
+            header=step.header, graph_digest=step.graph_digest, batch=step.batch, weight=2.0
+        ),
+        "OptimStep": session_pb2.OptimStepRequest(header=step.header),
+        "DiscardGradients": session_pb2.DiscardGradientsRequest(header=step.header),
+        "SetState": session_pb2.SetStateRequest(header=step.header, tensors=step.batch),
         "Evaluate": session_pb2.EvaluateRequest(session_id=b"s" * 16),
         "GetState": session_pb2.GetStateRequest(session_id=b"s" * 16, prefixes=["params"]),
         "List": session_pb2.ListRequest(page_size=2, page=b"p"),
@@ -137,8 +144,10 @@ def named(change: str) -> pb.ComputeRequest:
             request.graph_digest = b"d" * 32
         case "unknown wrt":
             request.wishes[0].wrt[0] = "args/7"
-        case "unserved computation":
-            request.wishes[0].computation = "COMPUTATION_JACOBIAN"  # type: ignore[assignment]
+        case "unknown computation":
+            request.wishes[0].computation = 99  # type: ignore[assignment]
+        case "lanes of a gradient":
+            request.wishes[0].lanes = 2
         case "feed shape":
             feed.dims.append(1)
         case "feed dtype":
@@ -176,7 +185,8 @@ def named(change: str) -> pb.ComputeRequest:
         ("no graph", "INVALID_ARGUMENT", "MISSING_FIELD"),
         ("unknown graph", "FAILED_PRECONDITION", "OBJECT_MISSING"),
         ("unknown wrt", "INVALID_ARGUMENT", "BAD_REF"),
-        ("unserved computation", "UNIMPLEMENTED", "UNSUPPORTED"),
+        ("unknown computation", "INVALID_ARGUMENT", "BAD_FIELD"),
+        ("lanes of a gradient", "INVALID_ARGUMENT", "BAD_FIELD"),
         ("feed shape", "INVALID_ARGUMENT", "SHAPE_MISMATCH"),
         ("feed dtype", "INVALID_ARGUMENT", "DTYPE_MISMATCH"),
         ("byte length", "INVALID_ARGUMENT", "BYTE_LENGTH"),

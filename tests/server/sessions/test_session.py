@@ -14,6 +14,7 @@ from chainrule.errors import ErrorCode
 from chainrule.ir import canonical
 from chainrule.ir.operations import step_digest
 from chainrule.ir.tensors import tensor_digest
+from chainrule_server.sessions.bodies import StepBody
 from chainrule_server.sessions.limits import SessionLimits
 from chainrule_server.sessions.types import (
     Caller,
@@ -27,7 +28,6 @@ from chainrule_server.sessions.types import (
     OpReply,
     ReceiptMode,
     StateSpec,
-    StepBody,
 )
 from support.session_scene import LOSS, Scene, batch, caller, equal, session_id, undisturbed
 from support.small_model import loss_graph, predict_graph

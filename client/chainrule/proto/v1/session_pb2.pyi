@@ -374,3 +374,61 @@ class CloseResponse(_message.Message):
     REPLY_FIELD_NUMBER: _ClassVar[int]
     reply: OpReply
     def __init__(self, reply: _Optional[_Union[OpReply, _Mapping]] = ...) -> None: ...
+
+class ForwardBackwardRequest(_message.Message):
+    __slots__ = ("header", "graph_digest", "batch", "batch_ref", "weight")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    BATCH_REF_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    header: OpHeader
+    graph_digest: bytes
+    batch: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.NamedTensor]
+    batch_ref: BatchRef
+    weight: float
+    def __init__(self, header: _Optional[_Union[OpHeader, _Mapping]] = ..., graph_digest: _Optional[bytes] = ..., batch: _Optional[_Iterable[_Union[_tensor_pb2.NamedTensor, _Mapping]]] = ..., batch_ref: _Optional[_Union[BatchRef, _Mapping]] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class ForwardBackwardResponse(_message.Message):
+    __slots__ = ("reply",)
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    reply: OpReply
+    def __init__(self, reply: _Optional[_Union[OpReply, _Mapping]] = ...) -> None: ...
+
+class OptimStepRequest(_message.Message):
+    __slots__ = ("header",)
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    header: OpHeader
+    def __init__(self, header: _Optional[_Union[OpHeader, _Mapping]] = ...) -> None: ...
+
+class OptimStepResponse(_message.Message):
+    __slots__ = ("reply",)
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    reply: OpReply
+    def __init__(self, reply: _Optional[_Union[OpReply, _Mapping]] = ...) -> None: ...
+
+class DiscardGradientsRequest(_message.Message):
+    __slots__ = ("header",)
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    header: OpHeader
+    def __init__(self, header: _Optional[_Union[OpHeader, _Mapping]] = ...) -> None: ...
+
+class DiscardGradientsResponse(_message.Message):
+    __slots__ = ("reply",)
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    reply: OpReply
+    def __init__(self, reply: _Optional[_Union[OpReply, _Mapping]] = ...) -> None: ...
+
+class SetStateRequest(_message.Message):
+    __slots__ = ("header", "tensors")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    TENSORS_FIELD_NUMBER: _ClassVar[int]
+    header: OpHeader
+    tensors: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.NamedTensor]
+    def __init__(self, header: _Optional[_Union[OpHeader, _Mapping]] = ..., tensors: _Optional[_Iterable[_Union[_tensor_pb2.NamedTensor, _Mapping]]] = ...) -> None: ...
+
+class SetStateResponse(_message.Message):
+    __slots__ = ("reply",)
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    reply: OpReply
+    def __init__(self, reply: _Optional[_Union[OpReply, _Mapping]] = ...) -> None: ...
