@@ -13,7 +13,6 @@ from chainrule.ir.avals import Aval, BatchDim, DType
 from chainrule.ir.builder import Builder
 from chainrule.ir.functions import FUNCTIONS
 from chainrule.ir.primitives import PRIMITIVES
-from chainrule.ir.structure import STRUCTURE as NODES
 from chainrule.ir.structure import STRUCTURE
 
 
