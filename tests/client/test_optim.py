@@ -13,6 +13,7 @@ from support.evaluator import evaluate
 from support.traced import numbers
 
 STEPS = 12
+WRONG: Any = "fast"
 Rule = Callable[[Any, Any, Any, int], Any]
 
 
@@ -212,3 +213,25 @@ def test_equal_optimizers_have_equal_digests() -> None:
 def test_nesterov_needs_momentum() -> None:
     with pytest.raises(ValueError, match="momentum > 0"):
         cr.optim.sgd(0.1, nesterov=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: cr.optim.sgd(-1.0), r"learning_rate is -1\.0; give a number from 0 up"),
+        (lambda: cr.optim.sgd(float("nan")), "learning_rate is nan"),
+        (lambda: cr.optim.sgd(WRONG), "learning_rate is 'fast'"),
+        (lambda: cr.optim.adam(0.1, b1=1.0), r"b1 is 1\.0; give a number from 0 up, and below 1"),
+        (lambda: cr.optim.adamw(0.1, weight_decay=float("inf")), "weight_decay is inf"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_where_it_is_given(make: Any, text: str) -> None:
+    with pytest.raises(cr.GraphError, match=text) as caught:
+        make()
+    assert caught.value.code is cr.ErrorCode.ATTR_RANGE
+
+
+def test_an_optimizer_prints_as_the_call_that_made_it() -> None:
+    both = cr.optim.chain(cr.optim.clip_by_global_norm(1.0), cr.optim.adam(0.1, b1=0.8))
+    assert repr(both) == "chain(clip_by_global_norm(1.0), adam(0.1, b1=0.8))"
+    assert repr(cr.optim.sgd(cr.schedules.cosine(0.1, 9))) == "sgd(cosine)"

@@ -4,9 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.optim.optimizer import Optimizer, Rate, in_dtype, map_leaves, rate_at
+from chainrule.optim.optimizer import (
+    Optimizer,
+    Rate,
+    check_setting,
+    in_dtype,
+    map_leaves,
+    rate_at,
+    spelled,
+)
 
 
+@spelled
 def adam(
     learning_rate: Rate,
     b1: float = 0.9,
@@ -25,7 +34,11 @@ def adam(
         b1, b2: decay of the two moments.
         eps: added outside of the root.
         weight_decay: an L2 penalty of weight_decay / 2 |p|^2.
+
+    Raises:
+        GraphError: a number out of range.
     """
+    _check(learning_rate, b1, b2, eps, weight_decay)
 
     def update(grads: Any, state: Any, params: Any, step: Any) -> tuple[Any, Any]:
         if weight_decay:
@@ -35,6 +48,7 @@ def adam(
     return Optimizer(_init, update)
 
 
+@spelled
 def adamw(
     learning_rate: Rate,
     b1: float = 0.9,
@@ -50,7 +64,11 @@ def adamw(
         learning_rate: a number, or a schedule of the step.
         b1, b2, eps: as in `adam`.
         weight_decay: the part of p that one step of rate 1 takes away.
+
+    Raises:
+        GraphError: a number out of range.
     """
+    _check(learning_rate, b1, b2, eps, weight_decay)
 
     def update(grads: Any, state: Any, params: Any, step: Any) -> tuple[Any, Any]:
         updates, state = _step(learning_rate, b1, b2, eps, grads, state, step)
@@ -61,6 +79,14 @@ def adamw(
         return map_leaves(decayed, updates, params), state
 
     return Optimizer(_init, update)
+
+
+def _check(learning_rate: Rate, b1: float, b2: float, eps: float, weight_decay: float) -> None:
+    check_setting(learning_rate, "learning_rate", 0)
+    check_setting(b1, "b1", 0, 1)
+    check_setting(b2, "b2", 0, 1)
+    check_setting(eps, "eps", 0)
+    check_setting(weight_decay, "weight_decay", 0)
 
 
 def _init(params: Any) -> Any:

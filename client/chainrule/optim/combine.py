@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.optim.optimizer import Optimizer, in_dtype, map_leaves, stateless
+from chainrule.optim.optimizer import Optimizer, in_dtype, map_leaves, spelled, stateless
 from chainrule.schedules import Schedule
 from chainrule.tracing.leaves import leaves_of
 
 
+@spelled
 def chain(*parts: Optimizer) -> Optimizer:
     """Each part's updates are the next one's gradients: `chain(clip_by_global_norm(1.0), adam(1e-3))`.
 
@@ -28,6 +29,7 @@ def chain(*parts: Optimizer) -> Optimizer:
     return Optimizer(init, update)
 
 
+@spelled
 def clip_by_global_norm(max_norm: float) -> Optimizer:
     """g * min(1, max_norm / (|g| + 1e-6)), |g| over all gradients together.
 
@@ -43,6 +45,7 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
     return stateless(update)
 
 
+@spelled
 def clip_by_value(limit: float) -> Optimizer:
     """Every element of the gradients held within -limit and limit."""
 
@@ -53,6 +56,7 @@ def clip_by_value(limit: float) -> Optimizer:
     return stateless(update)
 
 
+@spelled
 def add_weight_decay(weight_decay: float) -> Optimizer:
     """g + weight_decay * p."""
 
@@ -63,6 +67,7 @@ def add_weight_decay(weight_decay: float) -> Optimizer:
     return stateless(update)
 
 
+@spelled
 def scale(factor: float) -> Optimizer:
     """factor * g."""
 
@@ -73,6 +78,7 @@ def scale(factor: float) -> Optimizer:
     return stateless(update)
 
 
+@spelled
 def scale_by_schedule(schedule: Schedule) -> Optimizer:
     """schedule(step) * g."""
 

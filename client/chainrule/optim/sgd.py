@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.optim.optimizer import Optimizer, Rate, map_leaves, rate_at
+from chainrule.optim.optimizer import Optimizer, Rate, check_setting, map_leaves, rate_at, spelled
 
 
+@spelled
 def sgd(
     learning_rate: Rate,
     momentum: float = 0.0,
@@ -27,8 +28,12 @@ def sgd(
         weight_decay: an L2 penalty of weight_decay / 2 |p|^2.
 
     Raises:
+        GraphError: a number out of range.
         ValueError: nesterov without momentum or with dampening.
     """
+    check_setting(learning_rate, "learning_rate", 0)
+    check_setting(momentum, "momentum", 0)
+    check_setting(weight_decay, "weight_decay", 0)
     if nesterov and (momentum <= 0 or dampening != 0):
         raise ValueError("nesterov needs momentum > 0 and dampening == 0: set both")
 
