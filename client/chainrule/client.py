@@ -1,34 +1,33 @@
 """`Client`: values, derivatives and sessions of one server."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from chainrule.binding import Bound, graded, valued
 from chainrule.calls import GET_INFO, LIST
+from chainrule.derivatives import Derivatives
 from chainrule.errors import ErrorCode, GraphError
 from chainrule.explanation import Explanation
 from chainrule.gradients import Gradients, grad_wish, value_wish
 from chainrule.local import PrivateServer
 from chainrule.objects import Objects
 from chainrule.opening import create_session, open_session
-from chainrule.options import Options
 from chainrule.prepared import Function, Wrt, prepare
 from chainrule.proto.v1 import server_pb2, session_pb2
 from chainrule.results import Estimate, Result, ServerInfo, SessionList, session_info
 from chainrule.serverinfo import info_from_proto
 from chainrule.session import Session
 from chainrule.transport import Transport
-from chainrule.wire.records import Computation, Wish
 from chainrule.wire.sessions import head_from_proto
 
 
-class Client:
+class Client(Derivatives):
     """Everything a server can do. A context manager; any thread may call.
 
-    Calls take `timeout_s` (for everything, resends included), `max_bytes` (refuse a plan whose peak is
-    larger), `seed` (of random draws) and `kwargs` (keyword arguments of f). Wherever f goes, a `cr.Graph`
-    goes.
+    Calls take `timeout_s` (for everything, resends included), `max_bytes` and `max_flops` (refuse a plan
+    that takes more), `seed` (of random draws) and `kwargs` (keyword arguments of f). Wherever f goes, a
+    `cr.Graph` goes.
     """
 
     def __init__(
@@ -36,9 +35,8 @@ class Client:
     ) -> None:
         self._transport = transport
         self._server = server
-        self._timeout_s = timeout_s
         self._objects = Objects(transport)
-        self._gradients = Gradients(transport, self._objects)
+        super().__init__(Gradients(transport, self._objects), timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +82,7 @@ class Client:
             f: NumPy code, or a cr.Graph.
             args: arrays, numbers, and trees of them; strings, None and callables are static.
             batch: numbers of the arguments whose leading axis is the batch, split over workers.
-            options: timeout_s, max_bytes, seed, kwargs.
+            options: timeout_s, max_bytes, max_flops, seed, kwargs.
         """
         kwargs, chosen = self._options(options)
         prepared = prepare(f, args, kwargs=kwargs, batch=batch)
@@ -133,68 +131,6 @@ class Client:
         answer = self._gradients.compute(prepared, wishes, chosen)
         gradient = graded(prepared, wrt, answer.results[0])
         return (gradient, prepared.with_aux(answer.results[1])) if has_aux else gradient
-
-    def vjp(self, f: Function, primals: Any, cotangents: Any, **options: Any) -> tuple[Any, Any]:
-        """(f(*primals), cotangents of the primals): one pass backwards.
-
-        Args:
-            f: any function of arrays.
-            primals: a tuple of arguments; something else counts as one argument.
-            cotangents: one a value, in the structure of the value.
-            options: batch, timeout_s, max_bytes, seed, kwargs.
-        """
-        args, several = _primals(primals)
-        batch = options.pop("batch", ())
-        kwargs, chosen = self._options(options)
-        prepared = prepare(f, args, kwargs=kwargs, batch=batch)
-        wrt = prepared.differentiable()
-        directions = prepared.cotangents(cotangents)
-        wish = Wish(Computation.VJP, prepared.wrt_names(wrt), tuple(directions), directions)
-        answer = self._gradients.compute(prepared, (value_wish(), wish), chosen)
-        found = dict(zip(wrt, graded(prepared, wrt, answer.results[1]), strict=True))
-        parts = tuple(found.get(i) for i in range(len(args)))
-        return valued(prepared, answer.results[0]), parts if several else parts[0]
-
-    def jvp(self, f: Function, primals: Any, tangents: Any, **options: Any) -> tuple[Any, Any]:
-        """(f(*primals), tangent of the value): one pass forwards.
-
-        Args:
-            f: any function of arrays.
-            primals: a tuple of arguments; something else counts as one argument.
-            tangents: one a primal, in their structure.
-            options: batch, timeout_s, max_bytes, seed, kwargs.
-        """
-        args, several = _primals(primals)
-        given = tuple(tangents) if several else (tangents,)
-        batch = options.pop("batch", ())
-        kwargs, chosen = self._options(options)
-        prepared = prepare(f, args, kwargs=kwargs, batch=batch)
-        if len(given) != len(args):
-            raise GraphError(
-                f"{len(given)} tangents for {len(args)} primals",
-                code=ErrorCode.BAD_FIELD,
-                cure="give one a primal",
-            )
-        wrt = prepared.differentiable()
-        names = prepared.wrt_names(wrt)
-        directions = prepared.directions(names, wrt, [given[i] for i in wrt], "tangents")
-        wish = Wish(Computation.JVP, names, prepared.float_outs(), directions)
-        answer = self._gradients.compute(prepared, (value_wish(), wish), chosen)
-        return valued(prepared, answer.results[0]), prepared.tangent(
-            answer.results[0], answer.results[1]
-        )
-
-    def hvp(
-        self, f: Function, *args: Any, vector: Any, wrt: Wrt = 0, batch: Wrt = (), **options: Any
-    ) -> Any:
-        """The Hessian of f times a vector, which has the structure of the arguments in wrt."""
-        kwargs, chosen = self._options(options)
-        prepared = prepare(f, args, kwargs=kwargs, batch=batch)
-        names = prepared.wrt_names(wrt)
-        directions = prepared.directions(names, wrt, vector, "vectors")
-        wish = Wish(Computation.HVP, names, (prepared.scalar_out(),), directions)
-        answer = self._gradients.compute(prepared, (wish,), chosen)
-        return graded(prepared, wrt, answer.results[0])
 
     def compute(
         self,
@@ -324,27 +260,6 @@ class Client:
             page = reply.next_page
             if not page:
                 return
-
-    def _options(self, given: dict[str, Any]) -> tuple[Mapping[str, Any] | None, Options]:
-        kwargs = given.pop("kwargs", None)
-        options = Options(
-            timeout_s=given.pop("timeout_s", self._timeout_s),
-            max_bytes=given.pop("max_bytes", None),
-            seed=given.pop("seed", 0),
-        )
-        if given:
-            name = next(iter(given))
-            raise TypeError(
-                f"unknown option {name!r}; known are timeout_s, max_bytes, seed, kwargs "
-                f"(keyword arguments of f go in kwargs={{{name!r}: ...}})"
-            )
-        return kwargs, options
-
-
-def _primals(primals: Any) -> tuple[tuple[Any, ...], bool]:
-    if isinstance(primals, tuple | list):
-        return tuple(primals), True
-    return (primals,), False
 
 
 def _check_requests(asked: Sequence[str]) -> None:

@@ -86,7 +86,7 @@ class Gradients:
         request = pb.ComputeRequest(
             feeds=self._objects.to_proto(prepared.feeds, deadline=deadline),
             wishes=wishes_to_proto(wishes),
-            limits=pb.ComputeLimits(max_bytes=options.max_bytes or 0),
+            limits=limits_of(options),
             examples=prepared.examples,
             seed=options.seed,
         )
@@ -139,7 +139,7 @@ class Gradients:
             output=prepared.scalar_out(),
             examples=prepared.examples,
             seed=options.seed,
-            limits=pb.ComputeLimits(max_bytes=options.max_bytes or 0),
+            limits=limits_of(options),
         )
         _name_graph(request, prepared.graph, None)
         reply = self._ask(EXPLAIN, request, prepared, deadline)
@@ -205,6 +205,11 @@ def warn_unsplit(notices: Iterable[Notice], stacklevel: int) -> None:
         if notice.kind in _SPLIT_NOTICES:
             where = f"{notice.source_line}: " if notice.source_line else ""
             warnings.warn(where + notice.text, UnsplitWarning, stacklevel=stacklevel)
+
+
+def limits_of(options: Options) -> pb.ComputeLimits:
+    """Their message."""
+    return pb.ComputeLimits(max_bytes=options.max_bytes or 0, max_flops=options.max_flops or 0.0)
 
 
 def value_wish() -> Wish:

@@ -21,6 +21,7 @@ class Options:
         timeout_s: for everything, uploads and resends included.
         max_bytes: refuse a plan whose peak is larger; None: the server's bound.
         seed: of random draws.
+        max_flops: refuse a plan of more operations; None: no such bound.
 
     Raises:
         GraphError: a value that can't be sent.
@@ -29,6 +30,7 @@ class Options:
     timeout_s: float = 60.0
     max_bytes: int | None = None
     seed: int = 0
+    max_flops: float | None = None
 
     def __post_init__(self) -> None:
         seconds: Any = self.timeout_s
@@ -42,6 +44,14 @@ class Options:
         if self.max_bytes is not None:
             whole_number(self.max_bytes, "max_bytes", 1)
         whole_number(self.seed, "seed")
+        flops: Any = self.max_flops
+        if flops is not None and not (isinstance(flops, int | float | np.number) and flops > 0):
+            raise GraphError(
+                f"max_flops is {flops!r}",
+                code=ErrorCode.BAD_FIELD,
+                field="max_flops",
+                cure="give a number of operations above 0",
+            )
 
 
 def whole_number(value: Any, name: str, least: int = 0) -> int:

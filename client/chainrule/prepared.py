@@ -91,8 +91,13 @@ class Prepared:
             )
         return tuple(found)
 
-    def directions(self, names: Sequence[str], wrt: Wrt, tree: Any, what: str) -> dict[str, Array]:
-        """Tangents or vectors by input name, from a tree like the arguments in `wrt`."""
+    def directions(
+        self, names: Sequence[str], wrt: Wrt, tree: Any, what: str, many: bool = False
+    ) -> dict[str, Array]:
+        """Tangents or vectors by input name, from a tree like the arguments in `wrt`.
+
+        With `many` each has a leading axis, the same for all.
+        """
         several = not isinstance(wrt, int)
         parts = tuple(tree) if several else (tree,)
         numbers = self._numbers(wrt)
@@ -105,12 +110,14 @@ class Prepared:
         given: dict[str, Any] = {}
         for i, part in zip(numbers, parts, strict=True):
             given |= dict(zip(*trees.flatten(part, self._argument(i)), strict=True))
-        return _like(names, given, self.graph.in_avals, self.examples, what)
+        return _like(names, given, self.graph.in_avals, self.examples, what, many)
 
-    def cotangents(self, tree: Any) -> dict[str, Array]:
-        """Cotangents by output name, from a tree like the value."""
+    def cotangents(self, tree: Any, many: bool = False) -> dict[str, Array]:
+        """Cotangents by output name, from a tree like the value; `many` as in `directions`."""
         given = dict(zip(*trees.flatten(tree, self.graph.out_prefixes[0]), strict=True))
-        return _like(self.float_outs(), given, self.graph.out_avals, self.examples, "cotangents")
+        return _like(
+            self.float_outs(), given, self.graph.out_avals, self.examples, "cotangents", many
+        )
 
     def float_outs(self) -> tuple[str, ...]:
         """Names of the outputs that have tangents."""
@@ -251,8 +258,10 @@ def _like(
     avals: Mapping[str, Aval],
     examples: int,
     what: str,
+    many: bool,
 ) -> dict[str, Array]:
-    found = {}
+    found: dict[str, Array] = {}
+    front: tuple[int, ...] = ()
     for name in names:
         if name not in given:
             raise ShapeMismatch(
@@ -263,12 +272,16 @@ def _like(
             )
         aval = avals[name].concrete(examples)
         array = np.asarray(given[name], aval.dtype.numpy)
-        if array.shape != aval.dims:
+        if many and not found:
+            front = array.shape[:1] or (1,)
+        if array.shape != (*front, *aval.dims):
+            told = "" if not many else " with many=True"
             raise ShapeMismatch(
-                f"{what}: {name} has shape {array.shape}, {aval.dims} is needed",
+                f"{what}: {name} has shape {array.shape}, {(*front, *aval.dims)} is needed{told}",
                 code=ErrorCode.SHAPE_MISMATCH,
                 field=name,
-                cure=f"give {what} of the same shapes",
+                cure=f"give {what} of the same shapes"
+                + (", each with the same leading axis" if many else ""),
             )
         found[name] = array
     return found

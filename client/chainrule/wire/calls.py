@@ -17,6 +17,7 @@ def wishes_to_proto(wishes: Iterable[Wish]) -> list[pb.ComputeWish]:
             wrt=w.wrt,
             outs=w.outs,
             directions=tensors_to_proto(w.directions),
+            lanes=w.lanes,
         )
         for w in wishes
     ]
@@ -36,6 +37,7 @@ def wishes_from_proto(
             tuple(m.wrt),
             tuple(m.outs),
             tensors_from_proto(m.directions, fetch, f"{field}[{i}].directions"),
+            m.lanes,
         )
         for i, m in enumerate(messages)
     )
@@ -47,7 +49,7 @@ def wish_avals_from_proto(
     """Wishes without elements, each with the avals of its directions, for estimates."""
     return tuple(
         (
-            Wish(_computation(m, f"{field}[{i}]"), tuple(m.wrt), tuple(m.outs)),
+            Wish(_computation(m, f"{field}[{i}]"), tuple(m.wrt), tuple(m.outs), lanes=m.lanes),
             avals_from_proto(m.directions, f"{field}[{i}].directions"),
         )
         for i, m in enumerate(messages)

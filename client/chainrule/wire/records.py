@@ -31,12 +31,14 @@ class Wish:
         wrt: names of inputs.
         outs: names of outputs; empty means "out".
         directions: cotangents by output, tangents or vectors by input.
+        lanes: directions and results carry a leading axis of so many; 0: they are single.
     """
 
     computation: Computation
     wrt: tuple[str, ...] = ()
     outs: tuple[str, ...] = ()
     directions: Mapping[str, Array] = field(default_factory=dict)
+    lanes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

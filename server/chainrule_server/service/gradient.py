@@ -80,7 +80,7 @@ class GradientServicer:
         self._check_pin(body.numerics)
         program = self._programs.request(tenant, known, requests, body.numerics.microshard_rows)
         feeds = tensors_from_proto(body.feeds, self._fetch(tenant), "feeds")
-        feeds |= seeds_of(wishes, requests, main)
+        feeds |= seeds_of(wishes, requests)
         result, n = self._run(request, program, main, feeds, body.examples, body.seed, body.limits)
         results = results_of(requests, result.outputs, main)
         outbox = Outbox(self._store, tenant)
@@ -175,6 +175,15 @@ class GradientServicer:
                 cure="allow more, or send a smaller batch",
                 limit=limits.max_bytes,
                 value=layout.peak_bytes,
+            )
+        if limits.max_flops and layout.flops > limits.max_flops:
+            raise LimitExceeded(
+                f"the plan takes {layout.flops:.3g} operations, the call allows {limits.max_flops:.3g}",
+                code=ErrorCode.COST_FLOPS,
+                field="limits.max_flops",
+                cure="allow more, or ask for less",
+                limit=limits.max_flops,
+                value=layout.flops,
             )
         board = {port.name for port in program.inputs}
         with self._door.run(request, needed, layout.flops):

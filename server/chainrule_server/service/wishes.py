@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from chainrule.errors import ErrorCode, GraphError, InvalidGraph, Unsupported
+from chainrule.errors import ErrorCode, GraphError, InvalidGraph, LimitExceeded
 from chainrule.ir.avals import Aval
 from chainrule.ir.graph import Function
 from chainrule.wire.records import Array, Computation, Wish
@@ -16,9 +14,14 @@ SERVED = {
     Computation.VJP: Kind.VJP,
     Computation.JVP: Kind.JVP,
     Computation.HVP: Kind.HVP,
+    Computation.JACOBIAN: Kind.JACOBIAN,
+    Computation.HESSIAN: Kind.HESSIAN,
+    Computation.PER_EXAMPLE_GRAD: Kind.PER_EXAMPLE,
 }
 # How the engine names the extra feeds of a request.
 _SEEDS = {Kind.VJP: "ct", Kind.JVP: "t", Kind.HVP: "v"}
+# Lanes go through one after the other in the end, and each has a result.
+_MAX_LANES = 1_000_000
 
 
 def requests_of(wishes: Sequence[Wish], main: Function) -> tuple[Request, ...]:
@@ -27,7 +30,7 @@ def requests_of(wishes: Sequence[Wish], main: Function) -> tuple[Request, ...]:
     Raises:
         GraphError: no wish at all (MISSING_FIELD); names that are none of the graph's (BAD_REF); the
             gradient of what is no scalar (BAD_LOSS).
-        Unsupported: a computation that this version doesn't serve.
+        LimitExceeded: more lanes than a call may have (TOO_LARGE).
     """
     if not wishes:
         raise GraphError(
@@ -39,18 +42,12 @@ def requests_of(wishes: Sequence[Wish], main: Function) -> tuple[Request, ...]:
     return tuple(_request(wish, main, f"wishes[{i}]") for i, wish in enumerate(wishes))
 
 
-def seeds_of(
-    wishes: Sequence[Wish], requests: Sequence[Request], main: Function
-) -> dict[str, Array]:
+def seeds_of(wishes: Sequence[Wish], requests: Sequence[Request]) -> dict[str, Array]:
     """The feeds that requests take beside those of the graph, by the engine's names."""
     out: dict[str, Array] = {}
     for i, (wish, request) in enumerate(zip(wishes, requests, strict=True)):
         prefix = _SEEDS.get(request.kind)
-        if wish.computation is Computation.GRAD and request.kind is Kind.VJP:
-            # The gradient of an output that isn't the first: its cotangent is one.
-            dtype = _out(main, request.outs[0]).dtype
-            out[f"ct/{i}/{request.outs[0]}"] = np.ones((), dtype.numpy)
-        elif prefix is not None:
+        if prefix is not None:
             out |= {f"{prefix}/{i}/{name}": a for name, a in wish.directions.items()}
     return out
 
@@ -63,13 +60,7 @@ def results_of(
 
 
 def _request(wish: Wish, main: Function, field: str) -> Request:
-    kind = SERVED.get(wish.computation)
-    if kind is None:
-        raise Unsupported(
-            f"{wish.computation.name.lower()} is not served by this version",
-            field=f"{field}.computation",
-            cure="GetInfo lists what is; a Jacobian is a vjp or jvp a row or column",
-        )
+    kind = SERVED[wish.computation]
     for name in (*wish.outs, *(wish.directions if kind is Kind.VJP else ())):
         _out(main, name)
     if kind is not Kind.VALUE and not wish.wrt:
@@ -79,28 +70,23 @@ def _request(wish: Wish, main: Function, field: str) -> Request:
             field=f"{field}.wrt",
             cure="name the inputs",
         )
-    if kind in (Kind.GRAD, Kind.HVP) and wish.outs and wish.outs != main.output_names[:1]:
-        return _of_another(wish, kind, main, field)
-    return Request(kind, wish.wrt, () if kind in (Kind.VALUE, Kind.GRAD, Kind.HVP) else wish.outs)
-
-
-def _of_another(wish: Wish, kind: Kind, main: Function, field: str) -> Request:
-    """grad of an output that isn't the first, as the vjp that it is."""
-    aval = _out(main, wish.outs[0])
-    if len(wish.outs) != 1 or aval.shape != () or not aval.dtype.is_float:
+    if wish.lanes and kind not in _SEEDS:
         raise InvalidGraph(
-            f"the gradient of {', '.join(wish.outs)[:64]}, which is {aval}",
-            code=ErrorCode.BAD_LOSS,
-            field=f"{field}.outs",
-            cure="name one floating-point scalar, or ask for a vjp",
+            f"lanes of a {wish.computation.name.lower()}, which takes no directions",
+            code=ErrorCode.BAD_FIELD,
+            field=f"{field}.lanes",
+            cure="leave lanes out; they are of a vjp, jvp or hvp",
         )
-    if kind is Kind.HVP:
-        raise Unsupported(
-            "an hvp of an output that isn't the first",
-            field=f"{field}.outs",
-            cure="put the loss first among the outputs",
+    if wish.lanes > _MAX_LANES:
+        raise LimitExceeded(
+            f"{wish.lanes} lanes, above {_MAX_LANES}",
+            code=ErrorCode.TOO_LARGE,
+            field=f"{field}.lanes",
+            cure="send them in several calls",
+            limit=_MAX_LANES,
+            value=wish.lanes,
         )
-    return Request(Kind.VJP, wish.wrt, wish.outs)
+    return Request(kind, wish.wrt, () if kind is Kind.VALUE else wish.outs, wish.lanes)
 
 
 def _out(main: Function, name: str) -> Aval:
@@ -119,10 +105,22 @@ def _result(
 ) -> tuple[tuple[str, Array], ...]:
     if request.kind is Kind.VALUE:
         return tuple((name, outputs[f"value/{name}"]) for name in main.output_names)
-    names: Sequence[str] = request.wrt
-    if request.kind is Kind.JVP:
-        floats = [
-            n for n, a in zip(main.output_names, main.out_avals, strict=True) if a.dtype.is_float
-        ]
-        names = request.outs or floats
+    floats = tuple(
+        n for n, a in zip(main.output_names, main.out_avals, strict=True) if a.dtype.is_float
+    )
+    outs, wrt = request.outs or floats, request.wrt
+    match request.kind:
+        case Kind.JVP:
+            names = outs
+        case Kind.JACOBIAN:
+            names = _pairs(len(outs), len(wrt))
+        case Kind.HESSIAN:
+            names = _pairs(len(wrt), len(wrt))
+        case _:
+            names = wrt
     return tuple((name, outputs[f"{request.kind.value}/{i}/{name}"]) for name in names)
+
+
+def _pairs(rows: int, columns: int) -> tuple[str, ...]:
+    """Names of blocks by the numbers of output and input: names themselves could be too long together."""
+    return tuple(f"{k}/{j}" for k in range(rows) for j in range(columns))

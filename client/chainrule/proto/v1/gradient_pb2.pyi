@@ -20,6 +20,14 @@ class Computation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     COMPUTATION_JACOBIAN: _ClassVar[Computation]
     COMPUTATION_HESSIAN: _ClassVar[Computation]
     COMPUTATION_PER_EXAMPLE_GRAD: _ClassVar[Computation]
+
+class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERDICT_UNSPECIFIED: _ClassVar[Verdict]
+    VERDICT_AGREES: _ClassVar[Verdict]
+    VERDICT_DIFFERS: _ClassVar[Verdict]
+    VERDICT_UNCERTAIN: _ClassVar[Verdict]
+    VERDICT_NOT_FINITE: _ClassVar[Verdict]
 COMPUTATION_UNSPECIFIED: Computation
 COMPUTATION_VALUE: Computation
 COMPUTATION_GRAD: Computation
@@ -29,40 +37,55 @@ COMPUTATION_HVP: Computation
 COMPUTATION_JACOBIAN: Computation
 COMPUTATION_HESSIAN: Computation
 COMPUTATION_PER_EXAMPLE_GRAD: Computation
+VERDICT_UNSPECIFIED: Verdict
+VERDICT_AGREES: Verdict
+VERDICT_DIFFERS: Verdict
+VERDICT_UNCERTAIN: Verdict
+VERDICT_NOT_FINITE: Verdict
 
 class ComputeWish(_message.Message):
-    __slots__ = ("computation", "wrt", "outs", "directions")
+    __slots__ = ("computation", "wrt", "outs", "directions", "lanes")
     COMPUTATION_FIELD_NUMBER: _ClassVar[int]
     WRT_FIELD_NUMBER: _ClassVar[int]
     OUTS_FIELD_NUMBER: _ClassVar[int]
     DIRECTIONS_FIELD_NUMBER: _ClassVar[int]
+    LANES_FIELD_NUMBER: _ClassVar[int]
     computation: Computation
     wrt: _containers.RepeatedScalarFieldContainer[str]
     outs: _containers.RepeatedScalarFieldContainer[str]
     directions: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.NamedTensor]
-    def __init__(self, computation: _Optional[_Union[Computation, str]] = ..., wrt: _Optional[_Iterable[str]] = ..., outs: _Optional[_Iterable[str]] = ..., directions: _Optional[_Iterable[_Union[_tensor_pb2.NamedTensor, _Mapping]]] = ...) -> None: ...
+    lanes: int
+    def __init__(self, computation: _Optional[_Union[Computation, str]] = ..., wrt: _Optional[_Iterable[str]] = ..., outs: _Optional[_Iterable[str]] = ..., directions: _Optional[_Iterable[_Union[_tensor_pb2.NamedTensor, _Mapping]]] = ..., lanes: _Optional[int] = ...) -> None: ...
 
 class ComputeLimits(_message.Message):
-    __slots__ = ("max_bytes", "deadline_ms")
+    __slots__ = ("max_bytes", "deadline_ms", "max_flops")
     MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_FLOPS_FIELD_NUMBER: _ClassVar[int]
     max_bytes: int
     deadline_ms: int
-    def __init__(self, max_bytes: _Optional[int] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+    max_flops: float
+    def __init__(self, max_bytes: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., max_flops: _Optional[float] = ...) -> None: ...
 
 class LeaseWish(_message.Message):
-    __slots__ = ("ttl_ms",)
+    __slots__ = ("ttl_ms", "wrt", "outs")
     TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    WRT_FIELD_NUMBER: _ClassVar[int]
+    OUTS_FIELD_NUMBER: _ClassVar[int]
     ttl_ms: int
-    def __init__(self, ttl_ms: _Optional[int] = ...) -> None: ...
+    wrt: _containers.RepeatedScalarFieldContainer[str]
+    outs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ttl_ms: _Optional[int] = ..., wrt: _Optional[_Iterable[str]] = ..., outs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Lease(_message.Message):
-    __slots__ = ("id", "ttl_ms")
+    __slots__ = ("id", "ttl_ms", "bytes")
     ID_FIELD_NUMBER: _ClassVar[int]
     TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
     id: bytes
     ttl_ms: int
-    def __init__(self, id: _Optional[bytes] = ..., ttl_ms: _Optional[int] = ...) -> None: ...
+    bytes: int
+    def __init__(self, id: _Optional[bytes] = ..., ttl_ms: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class NumericsPin(_message.Message):
     __slots__ = ("numerics_id", "microshard_rows")
@@ -271,3 +294,133 @@ class ExplainResponse(_message.Message):
     numerics: _report_pb2.NumericsRecord
     graph_digest: bytes
     def __init__(self, nodes: _Optional[_Iterable[_Union[ExplainNode, _Mapping]]] = ..., text: _Optional[str] = ..., notices: _Optional[_Iterable[_Union[_report_pb2.Notice, _Mapping]]] = ..., numerics: _Optional[_Union[_report_pb2.NumericsRecord, _Mapping]] = ..., graph_digest: _Optional[bytes] = ...) -> None: ...
+
+class DeriveRequest(_message.Message):
+    __slots__ = ("lease_id", "wishes", "limits")
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    WISHES_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    lease_id: bytes
+    wishes: _containers.RepeatedCompositeFieldContainer[ComputeWish]
+    limits: ComputeLimits
+    def __init__(self, lease_id: _Optional[bytes] = ..., wishes: _Optional[_Iterable[_Union[ComputeWish, _Mapping]]] = ..., limits: _Optional[_Union[ComputeLimits, _Mapping]] = ...) -> None: ...
+
+class DeriveResponse(_message.Message):
+    __slots__ = ("results", "resources", "notices", "numerics", "lease", "finite")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
+    NUMERICS_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    FINITE_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ComputeResult]
+    resources: _report_pb2.Resources
+    notices: _containers.RepeatedCompositeFieldContainer[_report_pb2.Notice]
+    numerics: _report_pb2.NumericsRecord
+    lease: Lease
+    finite: bool
+    def __init__(self, results: _Optional[_Iterable[_Union[ComputeResult, _Mapping]]] = ..., resources: _Optional[_Union[_report_pb2.Resources, _Mapping]] = ..., notices: _Optional[_Iterable[_Union[_report_pb2.Notice, _Mapping]]] = ..., numerics: _Optional[_Union[_report_pb2.NumericsRecord, _Mapping]] = ..., lease: _Optional[_Union[Lease, _Mapping]] = ..., finite: bool = ...) -> None: ...
+
+class ReleaseRequest(_message.Message):
+    __slots__ = ("lease_id",)
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    lease_id: bytes
+    def __init__(self, lease_id: _Optional[bytes] = ...) -> None: ...
+
+class ReleaseResponse(_message.Message):
+    __slots__ = ("released",)
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    released: bool
+    def __init__(self, released: bool = ...) -> None: ...
+
+class VerifyRequest(_message.Message):
+    __slots__ = ("graph", "graph_digest", "debug", "feeds", "wrt", "outs", "examples", "seed", "batch_arguments", "limits", "tolerance")
+    GRAPH_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DEBUG_FIELD_NUMBER: _ClassVar[int]
+    FEEDS_FIELD_NUMBER: _ClassVar[int]
+    WRT_FIELD_NUMBER: _ClassVar[int]
+    OUTS_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    graph: _graph_pb2.Graph
+    graph_digest: bytes
+    debug: _graph_pb2.Debug
+    feeds: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.NamedTensor]
+    wrt: _containers.RepeatedScalarFieldContainer[str]
+    outs: _containers.RepeatedScalarFieldContainer[str]
+    examples: int
+    seed: int
+    batch_arguments: _containers.RepeatedScalarFieldContainer[int]
+    limits: ComputeLimits
+    tolerance: float
+    def __init__(self, graph: _Optional[_Union[_graph_pb2.Graph, _Mapping]] = ..., graph_digest: _Optional[bytes] = ..., debug: _Optional[_Union[_graph_pb2.Debug, _Mapping]] = ..., feeds: _Optional[_Iterable[_Union[_tensor_pb2.NamedTensor, _Mapping]]] = ..., wrt: _Optional[_Iterable[str]] = ..., outs: _Optional[_Iterable[str]] = ..., examples: _Optional[int] = ..., seed: _Optional[int] = ..., batch_arguments: _Optional[_Iterable[int]] = ..., limits: _Optional[_Union[ComputeLimits, _Mapping]] = ..., tolerance: _Optional[float] = ...) -> None: ...
+
+class VerifyCheck(_message.Message):
+    __slots__ = ("derivative", "estimate", "uncertainty", "error", "verdict")
+    DERIVATIVE_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATE_FIELD_NUMBER: _ClassVar[int]
+    UNCERTAINTY_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    derivative: float
+    estimate: float
+    uncertainty: float
+    error: float
+    verdict: Verdict
+    def __init__(self, derivative: _Optional[float] = ..., estimate: _Optional[float] = ..., uncertainty: _Optional[float] = ..., error: _Optional[float] = ..., verdict: _Optional[_Union[Verdict, str]] = ...) -> None: ...
+
+class VerifyLeaf(_message.Message):
+    __slots__ = ("name", "aval", "finite", "check")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AVAL_FIELD_NUMBER: _ClassVar[int]
+    FINITE_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    aval: str
+    finite: bool
+    check: VerifyCheck
+    def __init__(self, name: _Optional[str] = ..., aval: _Optional[str] = ..., finite: bool = ..., check: _Optional[_Union[VerifyCheck, _Mapping]] = ...) -> None: ...
+
+class VerifyNode(_message.Message):
+    __slots__ = ("node", "op", "label", "source_line", "forward", "adjoint")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    OP_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_LINE_FIELD_NUMBER: _ClassVar[int]
+    FORWARD_FIELD_NUMBER: _ClassVar[int]
+    ADJOINT_FIELD_NUMBER: _ClassVar[int]
+    node: int
+    op: str
+    label: str
+    source_line: str
+    forward: VerifyCheck
+    adjoint: VerifyCheck
+    def __init__(self, node: _Optional[int] = ..., op: _Optional[str] = ..., label: _Optional[str] = ..., source_line: _Optional[str] = ..., forward: _Optional[_Union[VerifyCheck, _Mapping]] = ..., adjoint: _Optional[_Union[VerifyCheck, _Mapping]] = ...) -> None: ...
+
+class VerifyResponse(_message.Message):
+    __slots__ = ("ok", "leaves", "adjoint", "nodes", "value_finite", "evaluations", "resources", "notices", "numerics", "graph_digest")
+    OK_FIELD_NUMBER: _ClassVar[int]
+    LEAVES_FIELD_NUMBER: _ClassVar[int]
+    ADJOINT_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FINITE_FIELD_NUMBER: _ClassVar[int]
+    EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
+    NUMERICS_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ok: bool
+    leaves: _containers.RepeatedCompositeFieldContainer[VerifyLeaf]
+    adjoint: VerifyCheck
+    nodes: _containers.RepeatedCompositeFieldContainer[VerifyNode]
+    value_finite: bool
+    evaluations: int
+    resources: _report_pb2.Resources
+    notices: _containers.RepeatedCompositeFieldContainer[_report_pb2.Notice]
+    numerics: _report_pb2.NumericsRecord
+    graph_digest: bytes
+    def __init__(self, ok: bool = ..., leaves: _Optional[_Iterable[_Union[VerifyLeaf, _Mapping]]] = ..., adjoint: _Optional[_Union[VerifyCheck, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[VerifyNode, _Mapping]]] = ..., value_finite: bool = ..., evaluations: _Optional[int] = ..., resources: _Optional[_Union[_report_pb2.Resources, _Mapping]] = ..., notices: _Optional[_Iterable[_Union[_report_pb2.Notice, _Mapping]]] = ..., numerics: _Optional[_Union[_report_pb2.NumericsRecord, _Mapping]] = ..., graph_digest: _Optional[bytes] = ...) -> None: ...
