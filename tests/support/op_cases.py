@@ -91,6 +91,9 @@ _ELEMENTWISE = (
         mpmath.atan2,
         Point((0.0, 1.0), (1.0, 0.0), ((0.0, -1.0), (-1.0, 0.0))),
         Point((1.0, 1.0), (0.5, -0.5), ((-0.5, 0.0), (0.0, 0.5))),
+        # on the cut the angle jumps from pi to -pi, its derivative doesn't; in the middle it has no limit
+        Point((0.0, -1.0), (-1.0, 0.0), ((0.0, -1.0), (-1.0, 0.0))),
+        Point((0.0, 0.0), (0.0, 0.0), _FLAT),
         draws=(SAFE, SAFE),
         integer=False,
     ),

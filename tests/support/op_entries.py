@@ -41,7 +41,9 @@ ENTRIES: dict[str, Entry] = {
     "Cos": Entry("cos x"),
     "Tanh": Entry("tanh x"),
     "Atan2": Entry(
-        "the angle of the point (y, x)", "derivative NaN at (0, 0), where it has no limit"
+        "the angle of the point (y, x)",
+        "derivative 0 at (0, 0), where it has no limit",
+        derivative="x: `ct * (y / (x * x + y * y))`; y: `-ct * (x / (x * x + y * y))`",
     ),
     "Erf": Entry("2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x"),
     "ErfInv": Entry("the y with erf y = x", "-inf, inf at -1, 1, and derivative inf; NaN beyond"),
