@@ -36,11 +36,11 @@ def specialise(function: Function, n: int) -> Function:
 
 def _concrete(aval: Aval, n: int) -> Aval:
     made = aval.concrete(n)
-    if made is not aval and prod(max(dim, 1) for dim in made.dims) >= MAX_ELEMENTS:
+    if prod([dim or 1 for dim in made.dims]) >= MAX_ELEMENTS:
         raise LimitExceeded(
-            f"{aval} has 2^60 elements or more for a batch of {n}",
+            f"{aval} has 2^60 elements or more{f' for a batch of {n}' if aval.is_batched else ''}",
             code=ErrorCode.COST_BYTES,
-            cure="send a smaller batch",
+            cure="send a smaller batch, or take fewer steps of a loop",
             value=n,
         )
     return made
