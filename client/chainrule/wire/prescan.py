@@ -25,6 +25,12 @@ from chainrule.ir.limits import DEFAULT, Limits
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _HIGH = bytes(range(128, 256))
 _GRAPH = "chainrule.v1.Graph"
+_OPS = "chainrule.v1.Function.ops"
+_LESS = "send less at once"
+_CURES = {
+    ErrorCode.TOO_MANY_NODES: "send a smaller graph (a Python loop repeats its body in it), "
+    "or ask the operator for a larger --max-nodes",
+}
 _WIRE_TYPE = {
     FieldDescriptor.TYPE_DOUBLE: _FIXED64,
     FieldDescriptor.TYPE_FIXED64: _FIXED64,
@@ -283,18 +289,19 @@ def _skip(data: bytes, at: int, end: int, wire: int) -> int:
 def _bound(have: int, bound: tuple[int, ErrorCode], unit: str, name: str) -> None:
     most, code = bound
     if have > most:
+        held = f"{have} nodes" if name == _OPS else f"{have} {unit} in {name}"
         raise LimitExceeded(
-            f"{have} {unit} in {name}, above {most}",
+            f"{held}, above {most}",
             code=code,
             field=name,
-            cure="send less at once",
+            cure=_CURES.get(code, _LESS),
             limit=most,
             value=have,
         )
 
 
 def _above(text: str, code: ErrorCode, name: str) -> LimitExceeded:
-    return LimitExceeded(f"{text} in {name}", code=code, field=name, cure="send less at once")
+    return LimitExceeded(f"{text} in {name}", code=code, field=name, cure=_CURES.get(code, _LESS))
 
 
 def _unknown(number: int, schema: _Schema) -> InvalidGraph:

@@ -86,6 +86,13 @@ def test_a_bomb_is_refused_by_the_scan_after_bounded_work(name: str, bomb: bytes
     assert refusal.value.facts["work"] <= 4 * Limits().nodes + 10
 
 
+def test_a_large_graph_is_told_in_nodes_and_with_the_option_that_allows_it() -> None:
+    body = graph_pb2.Function(ops=range(20_001))
+    message = gradient_pb2.RegisterRequest(graph=graph_pb2.Graph(functions=[body]))
+    with pytest.raises(LimitExceeded, match=r"^20001 nodes, above 20000; .* larger --max-nodes$"):
+        scan(message.SerializeToString(), gradient_pb2.RegisterRequest, BUDGET)
+
+
 def test_a_shape_with_millions_of_dims_is_refused_by_its_rank() -> None:
     dims = tensor_pb2.Tensor(dtype="D_TYPE_FLOAT64", dims=[1] * 1_000_000)
     message = gradient_pb2.ComputeRequest(feeds=[tensor_pb2.NamedTensor(name="x", tensor=dims)])
