@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from chainrule.ir.avals import shape_at
 from chainrule.ir.graph import Function
-from support import references
+from support import references, references_linalg
 
 Array = NDArray[Any]
 
@@ -23,6 +24,7 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     "Equal": np.equal, "And": np.bitwise_and, "Or": np.bitwise_or, "Xor": np.bitwise_xor,
     "Not": np.logical_not, "IntDiv": np.floor_divide, "Mod": np.remainder, "Where": np.where,
     "IsFinite": np.isfinite, "MatMul": np.matmul, "Atan2": np.arctan2,
+    "Erf": special.erf, "Round": np.round,
 }  # fmt: skip
 
 
@@ -99,6 +101,25 @@ def value(
             return references.scatter_add(*ins, **attrs)
         case "RandomBits":
             return references.random_bits(*ins, **attrs)
+        case "CumSum":
+            return references_linalg.cum_sum(x, **attrs)
+        case "Unfold":
+            return references_linalg.unfold(x, **attrs)
+        case "Fold":
+            return references_linalg.fold(x, **attrs)
+        case "Dft":
+            return references_linalg.dft(x, **attrs)
+        case "Solve":
+            return _solve(x, ins[1])
+        case "ArgSort":
+            return np.argsort(x, attrs["axis"], "stable")
         case "StopGradient":
             return x
     raise NotImplementedError(op)
+
+
+def _solve(a: Array, b: Array) -> Array:
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return np.linalg.solve(
+        np.broadcast_to(a, (*lead, *a.shape[-2:])), np.broadcast_to(b, (*lead, *b.shape[-2:]))
+    )

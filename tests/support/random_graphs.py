@@ -12,7 +12,10 @@ from chainrule.ir.expr import (
     cast,
     concat,
     cos,
+    cum_sum,
+    dft,
     equal,
+    erf,
     exp,
     expand,
     gather,
@@ -31,9 +34,11 @@ from chainrule.ir.expr import (
     stop_gradient,
     tanh,
     transpose,
+    unfold,
     where,
 )
 from chainrule.ir.graph import Function
+from chainrule.ir.matrices import identity, solve
 
 F = DType.FLOAT64
 PLAIN: tuple[tuple[Dim, ...], ...] = ((), (3,), (2, 3), (3, 2), (1, 3), (2, 1), (3, 3))
@@ -55,6 +60,7 @@ _SMOOTH: tuple[Callable[[Expr], Expr], ...] = (
     lambda x: exp(tanh(x)),
     lambda x: log(x * x + 1.5),
     lambda x: sqrt(x * x + 0.5),
+    erf,
     lambda x: apply("Expm1", tanh(x)),
     lambda x: apply("Log1p", x**2),
     lambda x: tanh(x) ** 3,
@@ -116,7 +122,7 @@ def _elements(x: Expr) -> int:
 
 def _step(r: random.Random, values: Sequence[Expr], k: Expr, kinks: bool) -> Expr | None:
     x = r.choice(values[-6:])
-    kind = r.randrange(14)
+    kind = r.randrange(16)
     if kind < 3:
         return r.choice(_SMOOTH)(x)
     if kind < 5:
@@ -139,6 +145,10 @@ def _step(r: random.Random, values: Sequence[Expr], k: Expr, kinks: bool) -> Exp
         axis = r.randrange(x.aval.rank)
         same = [v for v in values if v.shape == x.shape]
         return concat([x, r.choice(same)], r.choice((axis, axis - x.aval.rank)))
+    if kind == 13:
+        return _along(r, x)
+    if kind == 14:
+        return _system(x)
     return _spread(r, x)
 
 
@@ -243,6 +253,30 @@ def _picked(r: random.Random, x: Expr, k: Expr) -> Expr | None:
     if r.random() < 0.5:
         return gather(x, k, axis - x.aval.rank * r.randrange(2))
     return scatter_add(k, x, axis, 3)
+
+
+def _along(r: random.Random, x: Expr) -> Expr | None:
+    """Running sums, windows and transforms, along plain axes."""
+    plain = [a for a, d in enumerate(x.shape) if isinstance(d, int) and d > 1]
+    if not plain:
+        return None
+    axis = r.choice(plain)
+    what = r.randrange(3)
+    if what == 0:
+        return tanh(cum_sum(x, axis, r.random() < 0.5, r.random() < 0.5) * 0.3)
+    if what == 1:
+        windows = unfold(x, (axis - x.aval.rank,), (2,), (r.choice((1, 2)),), (1,))
+        return sin(reduce_sum(windows * windows, (windows.aval.rank - 1,)) * 0.5)
+    if x.shape[-1] == 2 and axis < x.aval.rank - 1:
+        return tanh(dft(x, (axis,), r.random() < 0.5) * 0.3)
+    return None
+
+
+def _system(x: Expr) -> Expr | None:
+    """(x x^T + 2)^-1 x, of matrices whose rows are no examples."""
+    if x.aval.rank < 2 or isinstance(x.shape[-1], BatchDim) or isinstance(x.shape[-2], BatchDim):
+        return None
+    return solve(x @ x.mT + identity(x, x.shape[-2]) * 2.0, x)
 
 
 def _spread(r: random.Random, x: Expr) -> Expr | None:

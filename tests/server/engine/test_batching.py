@@ -1,16 +1,20 @@
 """Closure: every op, batched, to every order, equals a loop of single calls; the work is one node for all."""
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chainrule.errors import ErrorCode, InvalidGraph, Unsupported
 from chainrule.ir.avals import Aval, BatchDim, DType
 from chainrule.ir.builder import Builder
 from chainrule.ir.expr import Expr, apply, reduce_sum, tanh
+from chainrule.ir.graph import Debug
 from chainrule_server.engine import autodiff
 from chainrule_server.engine.batching import vmap
 from chainrule_server.engine.flat import Flat
@@ -31,6 +35,7 @@ from support.op_checks import (
     wrt_of,
 )
 from support.op_row import Row, Sample
+from support.random_graphs import random_function
 
 LANES = 3
 
@@ -171,6 +176,34 @@ def test_lanes_may_be_the_examples_of_a_batch() -> None:
     n = BatchDim(1)
     mapped = vmap(autodiff.vjp(network(), (0,), (0,)), (None, 0, None), n)
     assert mapped.function.out_avals[1] == Aval(DType.FLOAT64, (n, 4, 3))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_derivatives_of_any_function_over_lanes_equal_a_loop(seed: int) -> None:
+    """Forward, reverse and batched say the same of a random function: the lanes of <ct, df t>."""
+    f = random_function(random.Random(seed), nodes=8)
+    flat, rng = Flat(f, Debug()), np.random.default_rng(seed)
+    wrt = [i for i, aval in enumerate(f.in_avals) if aval.dtype is DType.FLOAT64]
+    backward, forward = autodiff.vjp(flat, wrt, (0,)), autodiff.jvp(flat, wrt, (0,))
+    x = [
+        rng.uniform(-1, 1, (LANES, *a.dims))
+        if a.dtype is DType.FLOAT64
+        else rng.integers(0, 3, (LANES, *a.dims))
+        for a in f.in_avals
+    ]
+    ct = rng.standard_normal((LANES, *f.out_avals[0].dims))
+    t = [rng.standard_normal(x[i].shape) for i in wrt]
+    lanes = [True] * (len(x) + 1)
+    pulled = run(vmap(backward, [0] * len(lanes), LANES), [*x, ct])
+    same(pulled, loop(backward, [*x, ct], lanes), 1e-11)
+    n_out = len(f.outputs)
+    pushed = run(vmap(forward, [0] * (len(x) + len(t)), LANES), [*x, *t])[n_out]
+    for k in range(LANES):
+        left = float(np.vdot(ct[k], pushed[k]))
+        right = sum(float(np.vdot(a[k], b[k])) for a, b in zip(pulled[n_out:], t, strict=True))
+        size = 1 + float(np.linalg.norm(ct[k])) * float(np.linalg.norm(pushed[k]))
+        assert abs(left - right) <= 1e-10 * size
 
 
 def bits() -> Flat:
