@@ -46,10 +46,12 @@ def analyse(flat: Flat) -> tuple[State, ...]:
         Coupled: the batch of this function can't be cut.
     """
     f = flat.function
-    given = [
-        _state("Input", (), (), aval, {}) if aval.is_batched else Replicated()
-        for aval in f.in_avals
-    ]
+    given: list[State] = []
+    for row, aval in enumerate(f.in_avals):
+        try:
+            given.append(_state("Input", (), (), aval, {}) if aval.is_batched else Replicated())
+        except Meets as meets:
+            raise Coupled(row, str(meets)) from None
     return tuple(_walk(f, flat.bodies, given))
 
 

@@ -1,19 +1,27 @@
 """From a graph and a wish to a program: names, notices, microshards."""
 
+import random
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from chainrule.errors import ErrorCode, InvalidGraph
+from chainrule.errors import ChainruleError, ErrorCode, InvalidGraph
+from chainrule.ir.avals import Aval, DType
 from chainrule.ir.builder import Builder
+from chainrule.ir.checker import check
 from chainrule.ir.expr import Expr, cos, reduce_sum, sin
 from chainrule.ir.graph import Graph
+from chainrule.ir.primitives import PRIMITIVES
 from chainrule_server.engine.compiler import compile_main, compile_request
 from chainrule_server.engine.program import STATE_WRITE, Place
 from chainrule_server.engine.requests import Kind, Request
 from support.engine_run import run
 from support.losses import SPLIT, n_of, total
+from support.random_graphs import random_function
 from support.written import N, f8, graph
 
 
@@ -93,3 +101,38 @@ def test_outputs_in_the_state_are_written_by_an_unsharded_stage() -> None:
     got = run(program, 5, {"w": np.ones(3), "x": x}, state=np.zeros(256, np.uint8), workers=2)
     np.testing.assert_allclose(got["w"], 1 - x.mean(0), rtol=1e-14)
     np.testing.assert_array_equal(got["sum"], x.sum(0))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_whatever_passes_the_checker_runs_or_is_refused_with_a_reason(seed: int, how: int) -> None:
+    r = random.Random(how)
+    f = random_function(random.Random(seed), nodes=5, batched=seed % 2 == 0)
+    row = r.randrange(f.n_inputs, len(f))
+    same = [op for op in PRIMITIVES if PRIMITIVES[op].arity == len(f.inputs[row])]
+    changed = (
+        replace(f, ops=(*f.ops[:row], r.choice(same), *f.ops[row + 1 :])),
+        replace(
+            f,
+            inputs=(
+                *f.inputs[:row],
+                tuple(r.randrange(row) for _ in f.inputs[row]),
+                *f.inputs[row + 1 :],
+            ),
+        ),
+        replace(f, outputs=tuple(r.randrange(len(f)) for _ in f.outputs)),
+        replace(f, avals=(*f.avals[:1], Aval(DType.FLOAT64, (N, N)), *f.avals[2:])),
+    )
+    g = Graph((r.choice(changed),))
+    wrt = tuple(n for n, a in zip(f.input_names, f.in_avals, strict=True) if a.dtype.is_float)
+    try:
+        check(g)
+        ask = [Request(Kind.VALUE), Request(Kind.VJP, wrt), Request(Kind.JVP, wrt)]
+        program = compile_request(g, ask, microshard=2)
+        feeds = {}
+        for port in program.inputs:
+            aval = port.aval.concrete(3)
+            feeds[port.name] = np.ones(aval.dims, aval.dtype.numpy)
+        run(program, 3, feeds, workers=2)
+    except ChainruleError as error:
+        assert error.code is not ErrorCode.INTERNAL

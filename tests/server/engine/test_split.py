@@ -130,6 +130,16 @@ def test_rows_that_couple_examples(f: Function, why: str) -> None:
     assert caught.value.row == f.outputs[0]
 
 
+def test_an_input_with_two_batch_axes_couples_whatever_becomes_of_it() -> None:
+    f = function({"x": f8(N, N)}, lambda x: reduce_sum(x, (0, 1)))
+    with pytest.raises(Coupled, match=r"Input gives float64\[N,N\], which has two batch axes"):
+        analyse(Flat(f, Debug()))
+    program = compile_flat(Flat(f, Debug()))
+    assert [n.code for n in program.notices] == ["COUPLED"]
+    x = np.arange(9.0).reshape(3, 3)
+    assert run(program, 3, {"x": x})["out"] == 36.0
+
+
 def test_a_whole_segment_may_be_cut_from_joined_ones() -> None:
     f = function(
         {"x": f8(N), "y": f8(N)},
