@@ -179,7 +179,7 @@ def test_lanes_may_be_the_examples_of_a_batch() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_derivatives_of_any_function_over_lanes_equal_a_loop(seed: int) -> None:
     """Forward, reverse and batched say the same of a random function: the lanes of <ct, df t>."""
     f = random_function(random.Random(seed), nodes=8)
