@@ -125,11 +125,13 @@ class FairQueue:
     def _admit(self, deadline: float) -> None:
         wait_s = self._pending_s / self._slots if not self._free else 0.0
         left_s = deadline - self._clock()
+        if left_s <= 0:
+            raise DeadlineExceeded("the deadline passed before the call got a turn")
         is_full = not self._free and len(self._turns) >= self._length
         if is_full or wait_s > left_s:
             raise Overloaded(
                 f"{len(self._turns)} calls wait, about {wait_s:.1f} s of work;"
-                f" this one has {max(left_s, 0):.1f} s",
+                f" this one has {left_s:.1f} s",
                 cure="send it again a little later, or with a longer timeout",
                 retry_after_s=max(0.1, min(wait_s, 30.0)),
             )

@@ -81,6 +81,12 @@ def test_a_wait_longer_than_the_deadline_is_refused_while_it_can_still_go_elsewh
     assert queue.waiting == 0
 
 
+def test_a_deadline_that_has_passed_is_no_overload() -> None:
+    queue = FairQueue(1)
+    with pytest.raises(DeadlineExceeded), queue.turn("a", 0, time.monotonic() - 1.0):
+        raise AssertionError("it got a turn")
+
+
 def test_a_full_queue_refuses() -> None:
     queue = FairQueue(1, length=0)
     with queue.turn("a", 0, later()), pytest.raises(Overloaded), queue.turn("a", 0, later()):
