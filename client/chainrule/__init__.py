@@ -74,7 +74,10 @@ if TYPE_CHECKING:
     from chainrule.tracing import custom_vjp as custom_vjp
     from chainrule.tracing import fixed_point as fixed_point
     from chainrule.tracing import grad as grad
+    from chainrule.tracing import hessian as hessian
     from chainrule.tracing import hvp as hvp
+    from chainrule.tracing import jacfwd as jacfwd
+    from chainrule.tracing import jacrev as jacrev
     from chainrule.tracing import jvp as jvp
     from chainrule.tracing import linearize as linearize
     from chainrule.tracing import reversible as reversible
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
     from chainrule.tracing import trace as trace
     from chainrule.tracing import value_and_grad as value_and_grad
     from chainrule.tracing import vjp as vjp
+    from chainrule.tracing import vmap as vmap
     from chainrule.tracing import while_loop as while_loop
     from chainrule.version import __version__ as __version__
 
@@ -105,8 +109,9 @@ _HOMES = {
     "results": "Estimate Evaluation Result ServerInfo StepResult",
     "session": "Session",
     "tracing": (
-        "Graph Spec asarray checkpoint cond custom_vjp fixed_point grad hvp jvp linearize "
-        "reversible root scan spec stop_gradient trace value_and_grad vjp while_loop"
+        "Graph Spec asarray checkpoint cond custom_vjp fixed_point grad hessian hvp "
+        "jacfwd jacrev jvp linearize reversible root scan spec stop_gradient trace "
+        "value_and_grad vjp vmap while_loop"
     ),
     "version": "__version__",
 }
@@ -172,7 +177,10 @@ __all__ = [
     "custom_vjp",
     "fixed_point",
     "grad",
+    "hessian",
     "hvp",
+    "jacfwd",
+    "jacrev",
     "jvp",
     "linearize",
     "losses",
@@ -188,6 +196,7 @@ __all__ = [
     "trace",
     "value_and_grad",
     "vjp",
+    "vmap",
     "while_loop",
 ]
 

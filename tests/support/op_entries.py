@@ -170,6 +170,7 @@ ENTRIES: dict[str, Entry] = {
     "Call": Entry("the function's outputs", "", _BODY, _BODY),
     "Vjp": Entry("the function's outputs, then its cotangents", "", _BODY, "a graph again"),
     "Jvp": Entry("the function's outputs, then its tangents", "", _BODY, "a graph again"),
+    "Vmap": Entry("the function's outputs for every lane, lanes in front", "", _BODY, _BODY),
     "Checkpoint": Entry(
         "the function's outputs; its inside is computed again on the way back", "", _BODY, _BODY
     ),

@@ -3,6 +3,7 @@
 Call(f)               x -> f(x)
 Vjp(f, wrt, outs)     x, ct of outs -> f(x), ct of wrt
 Jvp(f, wrt, outs)     x, t of wrt -> f(x), t of outs
+Vmap(f, axes, size)   x with lanes -> f of each lane, lanes in front; an axis -1 is shared by all lanes
 Checkpoint(f)         x -> f(x), whose inside is computed again when a derivative needs it
 CustomVjp(f, rule)    x -> f(x); rule: x, ct -> cotangents of the floating-point inputs
 Cond(f, g)            p, x -> f(x) if p else g(x)
@@ -15,7 +16,7 @@ from typing import cast
 
 from chainrule.errors import ErrorCode, InvalidGraph, ShapeMismatch
 from chainrule.ir.attrs import AttrValue, callees
-from chainrule.ir.avals import Aval, DType
+from chainrule.ir.avals import Aval, DType, Shape, check_shape
 from chainrule.ir.graph import Function
 from chainrule.ir.rules import Avals, mismatch
 
@@ -65,6 +66,30 @@ def _derivative(op: str) -> Infer:
         return body.out_avals + results
 
     return infer
+
+
+def _vmap(avals: Avals, attrs: AttrMap, functions: Functions) -> Avals:
+    body = _body(attrs, functions)
+    axes = cast(tuple[int, ...], attrs["in_axes"])
+    sizes = cast(Shape, attrs["size"])
+    if len(sizes) != 1 or len(axes) != len(body.in_avals):
+        raise InvalidGraph(
+            f"Vmap of {body.name} over {len(sizes)} sizes with {len(axes)} axes",
+            code=ErrorCode.ATTR_RANGE,
+            cure=f"give one size and {len(body.in_avals)} axes, -1 where lanes share a value",
+        )
+    # The size is no dimension of an input where all lanes share everything.
+    check_shape(sizes)
+    expected = []
+    for aval, axis in zip(body.in_avals, axes, strict=True):
+        if not -1 <= axis <= aval.rank:
+            raise InvalidGraph(
+                f"axis {axis} of lanes for an input {aval} of {body.name}", code=ErrorCode.BAD_AXIS
+            )
+        shape = aval.shape if axis < 0 else (*aval.shape[:axis], *sizes, *aval.shape[axis:])
+        expected.append(Aval(aval.dtype, shape))
+    _same(body, tuple(expected), avals)
+    return tuple(Aval(a.dtype, (*sizes, *a.shape)) for a in body.out_avals)
 
 
 def _custom_vjp(avals: Avals, attrs: AttrMap, functions: Functions) -> Avals:
@@ -148,6 +173,7 @@ STRUCTURE: dict[str, Infer] = {
     "Call": _call,
     "Vjp": _derivative("Vjp"),
     "Jvp": _derivative("Jvp"),
+    "Vmap": _vmap,
     "Checkpoint": _call,
     "CustomVjp": _custom_vjp,
     "Cond": _cond,

@@ -16,6 +16,7 @@ from chainrule.tracing import (
 )
 from chainrule.tracing.graph import Graph, batch_size
 from chainrule.tracing.implicit import fixed_point, root
+from chainrule.tracing.lanes import hessian, jacfwd, jacrev, vmap
 from chainrule.tracing.loops import cond, scan, while_loop
 from chainrule.tracing.notices import Notice
 from chainrule.tracing.reversible import reversible
@@ -59,7 +60,10 @@ __all__ = [
     "custom_vjp",
     "fixed_point",
     "grad",
+    "hessian",
     "hvp",
+    "jacfwd",
+    "jacrev",
     "jvp",
     "linearize",
     "reversible",
@@ -70,5 +74,6 @@ __all__ = [
     "trace",
     "value_and_grad",
     "vjp",
+    "vmap",
     "while_loop",
 ]

@@ -12,10 +12,10 @@ import numpy as np
 from chainrule.ir.avals import Aval, DType
 from chainrule.tracing.bodies import emit_structure, share_closures
 from chainrule.tracing.carries import Carry
+from chainrule.tracing.lanes import jacfwd
 from chainrule.tracing.leaves import leaves_of, rebuild
 from chainrule.tracing.operands import as_tracer, emit, inside
 from chainrule.tracing.refusals import refuse
-from chainrule.tracing.transforms import linearize
 
 
 def fixed_point(
@@ -103,15 +103,14 @@ def _newton(g: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def residual(v: Any) -> Any:
             return _flat(g(back(v)))[0]
 
-        value, push = linearize(residual, flat)
+        value = residual(flat)
         n = flat.shape[0]
         if value.shape != (n,):
             raise refuse(
                 f"the function of cr.root gives {value.shape[0]} numbers for {n} unknowns",
                 "give as many equations as unknowns",
             )
-        columns = [push(column) for column in np.eye(n, dtype=flat.dtype)]
-        jacobian: Any = np.stack(columns, axis=1)
+        jacobian = jacfwd(residual)(flat)
         return back(flat - emit("Solve", jacobian, value[:, None])[:, 0])
 
     return newton

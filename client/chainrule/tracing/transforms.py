@@ -36,12 +36,11 @@ def value_and_grad(
         A function of f's arguments: (value, gradient), or ((value, aux), gradient). The gradient has the
         structure of the argument; a tuple of them for a tuple of argnums.
     """
-    single = isinstance(argnums, int)
 
     def derivative(*args: Any, **kwargs: Any) -> Any:
         inside("value_and_grad", _ASK)
         body = call_body(f, args, kwargs)
-        numbers = _numbers(argnums, len(args))
+        numbers, single = argument_numbers(argnums, len(args))
         wrt = [i for k in numbers for i in _positions(body, k)]
         _check_scalar(body, has_aux)
         one = np.ones((), body.out_avals[0].dtype.numpy)
@@ -169,12 +168,18 @@ def _pushed(body: Body, primals: Sequence[Any], tangents: Sequence[Any]) -> tupl
     return rebuild(body.result, rows[:n]), rebuild(body.result, pushed)
 
 
-def _numbers(argnums: Argnums, count: int) -> list[int]:
+def argument_numbers(argnums: Argnums, count: int) -> tuple[list[int], bool]:
+    """The arguments meant, from 0, and whether it is one by itself.
+
+    Raises:
+        TraceError: there is no such argument.
+    """
+    single = isinstance(argnums, int)
     numbers = [argnums] if isinstance(argnums, int) else list(argnums)
     for k in numbers:
         if not -count <= k < count:
             raise refuse(f"argnums {k} of {count} arguments", "count arguments from 0")
-    return [k % count for k in numbers]
+    return [k % count for k in numbers], single
 
 
 def _positions(body: Body, argument: int) -> list[int]:

@@ -8,12 +8,18 @@ in is computed once for all of them. The number of rows doesn't depend on the nu
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from chainrule.errors import ErrorCode, InvalidGraph, Unsupported
+from chainrule.ir.attrs import callees
 from chainrule.ir.avals import Aval, Dim
 from chainrule.ir.builder import Builder
 from chainrule.ir.expr import Expr, transpose
+from chainrule.ir.graph import Node as GraphNode
 from chainrule_server.engine.flat import Copier, Flat, finish
+from chainrule_server.engine.loops.lanes import Lanes, map_node
+from chainrule_server.engine.loops.rule import Node
+from chainrule_server.engine.loops.table import RULES
 from chainrule_server.engine.ops import OPS, lanes
 from chainrule_server.engine.ops.table import Batching
 
@@ -25,9 +31,9 @@ def vmap(flat: Flat, in_axes: Sequence[int | None], size: Dim) -> Flat:
     """The function over `size` lanes.
 
     Args:
-        flat: primitives only. in_axes: for each input where its axis of lanes is put, counted in the
-        stacked input; None for an input
-            that all lanes share.
+        flat: primitives and structure with rules of its own.
+        in_axes: for each input where its axis of lanes is put, counted in the stacked input; None for an
+            input that all lanes share.
         size: the number of lanes; may be k*N.
 
     Returns:
@@ -47,19 +53,41 @@ def vmap(flat: Flat, in_axes: Sequence[int | None], size: Dim) -> Flat:
     rows = [_forward(b, row, axis) for row, axis in zip(given, axes, strict=True)]
     split = [axis is not None for axis in axes]
     copier = Copier(b, flat)
+    items = {i for op, ins in zip(f.ops, f.inputs, strict=True) if op == "Item" for i in ins}
+    several: dict[int, tuple[tuple[int, ...], tuple[bool, ...]]] = {}
     for node in list(f)[f.n_inputs :]:
-        batched = [split[i] for i in node.inputs]
-        split.append(any(batched) or node.op in _ALWAYS)
-        if not split[-1]:
+        if node.op == "Item" and node.inputs[0] in several:
+            outputs, flags = several[node.inputs[0]]
+            index = cast(int, node.attr("index"))
+            rows.append(outputs[index])
+            split.append(flags[index])
+            continue
+        batched = tuple(split[i] for i in node.inputs)
+        if not any(batched) and not _draws(flat, node):
             rows.append(copier.copy(node.id, rows))
+            split.append(False)
             continue
         b.label, b.line = flat.debug.label(node.id) or "", flat.debug.line(node.id) or ""
-        operands = [Expr(b, rows[i]) for i in node.inputs]
-        rows.append(_rule(node.op)(size, batched, *operands, **dict(node.attrs)).id)
-    outputs = [
-        rows[i] if split[i] else lanes.in_front(Expr(b, rows[i]), size).id for i in f.outputs
-    ]
-    return finish(b, outputs, f.output_names, f.name)
+        operands = tuple(Expr(b, rows[i]) for i in node.inputs)
+        if node.op in RULES:
+            described = Node(dict(node.attrs), flat, operands, batched)
+            several[node.id] = map_node(b, node.op, described, Lanes(size, batched, vmap))
+        else:
+            row = _rule(node.op)(size, batched, *operands, **dict(node.attrs)).id
+            every = b.outputs_of(row) if node.id in items else (row,)
+            several[node.id] = (every, (True,) * len(every))
+        outputs, flags = several[node.id]
+        rows.append(outputs[0])
+        split.append(flags[0])
+    ends = [rows[i] if split[i] else lanes.in_front(Expr(b, rows[i]), size).id for i in f.outputs]
+    return finish(b, ends, f.output_names, f.name)
+
+
+def _draws(flat: Flat, node: GraphNode) -> bool:
+    """Whether a node, or one in a body of it, draws random numbers, each lane its own."""
+    return node.op in _ALWAYS or any(
+        _draws(flat, row) for index in callees(node.attrs) for row in flat.bodies[index]
+    )
 
 
 def _rule(op: str) -> Batching:

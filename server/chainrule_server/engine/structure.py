@@ -1,8 +1,9 @@
 """From a graph with structure to one flat function of primitives and loops.
 
-Call is inlined. Vjp and Jvp are taken on the body as a function of its own, then inlined: never with respect
-to nodes of the outer function, which gives right first derivatives and wrong second ones. Library functions
-are expanded. Since functions name earlier functions only, one pass in order is enough, at any nesting.
+Call is inlined; of a Vmap the body is mapped over its lanes first. Vjp and Jvp are taken on the body as a
+function of its own, then inlined: never with respect to nodes of the outer function, which gives right first
+derivatives and wrong second ones. Library functions are expanded. Since functions name earlier functions
+only, one pass in order is enough, at any nesting.
 """
 
 from collections.abc import Sequence
@@ -10,10 +11,12 @@ from typing import cast
 
 from chainrule.errors import ErrorCode, LimitExceeded
 from chainrule.ir.attrs import callees
+from chainrule.ir.avals import Shape
 from chainrule.ir.builder import Builder
 from chainrule.ir.functions import FUNCTIONS
 from chainrule.ir.graph import Debug, Function, Graph
 from chainrule_server.engine.autodiff import jvp, vjp
+from chainrule_server.engine.batching import vmap
 from chainrule_server.engine.flat import MAX_FLAT_NODES, Flat, define, finish, inline
 
 
@@ -82,9 +85,13 @@ def _flatten(function: Function, debug: Debug, flats: Sequence[Flat], budget: _B
         if node.op == "Item":
             rows.append(outputs[node.inputs[0]][cast(int, attrs["index"])])
             continue
-        if node.op in ("Call", "Vjp", "Jvp"):
+        if node.op in ("Call", "Vjp", "Jvp", "Vmap"):
             body = flats[cast(int, attrs["function"])]
-            if node.op != "Call":
+            if node.op == "Vmap":
+                budget.spend(len(body.function))
+                axes = [None if a < 0 else a for a in cast(tuple[int, ...], attrs["in_axes"])]
+                body = vmap(body, axes, cast(Shape, attrs["size"])[0])
+            elif node.op != "Call":
                 # The sweep copies the body and emits at least as much again.
                 budget.spend(2 * len(body.function))
                 derive = vjp if node.op == "Vjp" else jvp
@@ -100,7 +107,9 @@ def _flatten(function: Function, debug: Debug, flats: Sequence[Flat], budget: _B
         else:
             for name in ("function", "otherwise"):
                 if name in attrs:
-                    attrs[name] = define(b, flats[cast(int, attrs[name])])
+                    body = flats[cast(int, attrs[name])]
+                    budget.spend(len(body.function))
+                    attrs[name] = define(b, body)
             outputs[node.id] = b.add_multi(node.op, *inputs, **attrs)
         rows.append(outputs[node.id][0])
     return finish(b, [rows[i] for i in function.outputs], function.output_names, function.name)

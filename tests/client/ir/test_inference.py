@@ -3,7 +3,7 @@
 import pytest
 
 from chainrule.errors import ChainruleError, ErrorCode
-from chainrule.ir.avals import Aval
+from chainrule.ir.avals import Aval, BatchDim
 from chainrule.ir.builder import Builder
 from chainrule.ir.expr import sin
 from chainrule.ir.inference import infer, signature_of
@@ -37,9 +37,21 @@ def test_jvp_adds_a_tangent_in_for_each_input_and_one_out_for_each_output() -> N
     assert got == (f8(3), i8(), f4(), f8(3), f4())
 
 
+def test_vmap_takes_lanes_where_they_are_put_and_gives_them_in_front() -> None:
+    given = (f8(3, 5), i8(5), f4())
+    assert avals_of("Vmap", *given, in_axes=(1, 0, -1), size=(5,)) == (f8(5, 3), i8(5), f4(5))
+    alone = avals_of("Vmap", *PRIMALS, in_axes=(-1, -1, -1), size=(BatchDim(),))
+    assert [a.shape[0] for a in alone] == [BatchDim()] * 3
+
+
 @pytest.mark.parametrize(
     ("op", "given", "attrs", "code", "text"),
     [
+        ("Vmap", PRIMALS, {"in_axes": (0, 0, 0), "size": (5,)}, ErrorCode.SHAPE_MISMATCH, "takes"),
+        ("Vmap", PRIMALS, {"in_axes": (2, 0, 0), "size": (5,)}, ErrorCode.BAD_AXIS, "axis 2"),
+        ("Vmap", PRIMALS, {"in_axes": (0,), "size": (5,)}, ErrorCode.ATTR_RANGE, "with 1 axes"),
+        ("Vmap", PRIMALS, {"in_axes": (0, 0, 0), "size": ()}, ErrorCode.ATTR_RANGE, "0 sizes"),
+        ("Vmap", PRIMALS, {"in_axes": (-1,) * 3, "size": (-1,)}, ErrorCode.BAD_DIM, "dimension"),
         ("Call", PRIMALS[:2], {}, ErrorCode.SHAPE_MISMATCH, "takes 3 values here, not 2"),
         ("Call", (f8(4), i8(), f4()), {}, ErrorCode.SHAPE_MISMATCH, "value 0 given to main"),
         ("Call", PRIMALS, {"function": 1}, ErrorCode.BAD_REF, "names function 1 of 1"),

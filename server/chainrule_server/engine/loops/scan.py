@@ -67,7 +67,7 @@ class Scan:
         outs = inline(inner, p.body, rows)
         kept = rows[p.shape.n_consts : p.shape.n_consts + p.shape.n_carry]
         body = _finish(inner, [*outs, *kept])
-        found = _emit(b, body, p.shape, p.limit, (*p.consts, *p.carry, *p.xs))
+        found = emit_scan(b, body, p.shape, p.limit, (*p.consts, *p.carry, *p.xs))
         n_out = len(p.out_avals)
         history = exprs(b, found[n_out : n_out + p.shape.n_carry])
         steps = found[-1:] if p.shape.until else ()
@@ -128,7 +128,7 @@ class Scan:
         seeds = filled(b, [cts[i] for i in f_carry], [Expr(b, outputs[i]) for i in f_carry])
         starts = [zeros(b, p.in_avals[i]) for i in a_consts]
         given = (*p.consts, *seeds, *starts, *history, *p.xs, *(y for y in y_cts if y is not None))
-        results = exprs(b, _emit(b, body, shape, limited, given))
+        results = exprs(b, emit_scan(b, body, shape, limited, given))
         take = _cutter(results)
         by_carry = dict(zip(f_carry, take(len(f_carry)), strict=True))
         by_const = dict(zip(a_consts, take(len(a_consts)), strict=True))
@@ -188,7 +188,7 @@ class Scan:
             p.shape.until,
             p.shape.limit,
         )
-        take = _cutter(list(_emit(b, body, shape, p.limit, operands)))
+        take = _cutter(list(emit_scan(b, body, shape, p.limit, operands)))
         k_out, k_t_out = take(nk), take(len(f_carry))
         y_out, y_t_out = take(n_out - nk), take(len(f_ys))
         steps = take(done)
@@ -197,18 +197,10 @@ class Scan:
         return outputs, [Expr(b, by_out[i]) if i in by_out else None for i in range(len(outputs))]
 
 
-def _begin(avals: Sequence[Aval]) -> tuple[Builder, list[int]]:
-    inner = Builder()
-    return inner, [inner.input(f"v{i}", aval) for i, aval in enumerate(avals)]
-
-
-def _finish(inner: Builder, outputs: Sequence[int]) -> Flat:
-    return finish(inner, outputs, [f"o{i}" for i in range(len(outputs))], "step")
-
-
-def _emit(
+def emit_scan(
     b: Builder, body: Flat, shape: ScanShape, limit: Sequence[Expr], given: Sequence[Expr]
 ) -> tuple[int, ...]:
+    """A Scan of a flat body, whose operands are `given` behind the limit."""
     return b.add_multi(
         "Scan",
         *ids([*limit, *given]),
@@ -220,6 +212,15 @@ def _emit(
         until=shape.until,
         limit=shape.limit,
     )
+
+
+def _begin(avals: Sequence[Aval]) -> tuple[Builder, list[int]]:
+    inner = Builder()
+    return inner, [inner.input(f"v{i}", aval) for i, aval in enumerate(avals)]
+
+
+def _finish(inner: Builder, outputs: Sequence[int]) -> Flat:
+    return finish(inner, outputs, [f"o{i}" for i in range(len(outputs))], "step")
 
 
 def _cutter(values: Sequence[T]) -> Callable[[int], list[T]]:
