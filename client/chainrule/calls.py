@@ -256,6 +256,33 @@ GET_STATE = Call(
     60.0,
     _FREELY,
 )
+SAVE = Call(
+    _V1 + "SessionService/Save",
+    session.SaveRequest,
+    session.SaveResponse,
+    2 * CURSOR_BYTES,
+    MIB,
+    60.0,
+    _OP,
+)
+RESTORE = Call(
+    _V1 + "SessionService/Restore",
+    session.RestoreRequest,
+    session.RestoreResponse,
+    2 * CURSOR_BYTES,
+    MIB,
+    60.0,
+    _OP,
+)
+LIST_CHECKPOINTS = Call(
+    _V1 + "SessionService/ListCheckpoints",
+    session.ListCheckpointsRequest,
+    session.ListCheckpointsResponse,
+    _SMALL,
+    MESSAGE_BYTES,
+    10.0,
+    _FREELY,
+)
 LIST = Call(
     _V1 + "SessionService/List",
     session.ListRequest,
@@ -336,3 +363,6 @@ CALLS: dict[str, Call[Message, Message]] = {
         GET,
     )
 }
+        SAVE,
+        RESTORE,
+        LIST_CHECKPOINTS,

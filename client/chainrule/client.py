@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from chainrule.binding import Bound, graded, valued
 from chainrule.calls import GET_INFO, LIST
+from chainrule.checkpointing import checkpoint_info, find_checkpoint, list_checkpoints
 from chainrule.derivatives import Derivatives
 from chainrule.errors import ErrorCode, GraphError
 from chainrule.explanation import Explanation
@@ -15,7 +16,14 @@ from chainrule.objects import Objects
 from chainrule.opening import create_session, open_session
 from chainrule.prepared import Function, Wrt, prepare
 from chainrule.proto.v1 import server_pb2, session_pb2
-from chainrule.results import Estimate, Result, ServerInfo, SessionList, session_info
+from chainrule.results import (
+    CheckpointInfo,
+    Estimate,
+    Result,
+    ServerInfo,
+    SessionList,
+    session_info,
+)
 from chainrule.serverinfo import info_from_proto
 from chainrule.session import Session
 from chainrule.transport import Transport
@@ -247,6 +255,29 @@ class Client(Derivatives):
         It goes on at `session.next_step` and needs no function.
         """
         return open_session(self._transport, self._objects, self._gradients, id_or_name, **settings)
+
+    def restore(
+        self, name: str, *, allow_drift: bool = False, timeout_s: float = 60.0, **settings: Any
+    ) -> Session:
+        """The session that saved a checkpoint, taken over and back in that state.
+
+        Args:
+            name: of the checkpoint, or its digest.
+            allow_drift: go on although it was computed under other numerics.
+            timeout_s: for everything.
+            settings: loss; see `open_session`.
+
+        Raises:
+            NotFound: there is no such checkpoint, or its session is closed.
+        """
+        found = find_checkpoint(self._transport, name, timeout_s)
+        session = self.open_session(found.session_id.hex(), timeout_s=timeout_s, **settings)
+        session.restore(found.digest.hex(), allow_drift=allow_drift, timeout_s=timeout_s)
+        return session
+
+    def checkpoints(self, *, timeout_s: float | None = None) -> tuple[CheckpointInfo, ...]:
+        """The checkpoints that this token may see, by name."""
+        return tuple(map(checkpoint_info, list_checkpoints(self._transport, timeout_s=timeout_s)))
 
     def sessions(self, *, timeout_s: float | None = None) -> SessionList:
         """The sessions that this token may see."""

@@ -49,6 +49,7 @@ _ENDS = frozenset(
     }
 )
 
+_OF_CHECKPOINTS = (ErrorCode.CORRUPT_CHECKPOINT, ErrorCode.NUMERICS_CHANGED)
 _UPDATES = ("Step", "OptimStep")
 
 # A thread without work ends; a session that pauses for long begins with a new one.
@@ -265,7 +266,7 @@ class Pipeline:
         with self._state:
             self._under_way.remove(operation)
             if operation.doomed is None:
-                if error.code in _ENDS or error.applied is Applied.UNKNOWN:
+                if _ends(operation, error) or error.applied is Applied.UNKNOWN:
                     self._end = error
                 if error.applied is not Applied.YES:
                     losers = self._roll_back(operation, error)
@@ -307,6 +308,12 @@ class Pipeline:
                 retry=Retry.NEVER,
                 applied=Applied.UNKNOWN,
             ) from None
+
+
+def _ends(operation: Operation[Any], error: ChainruleError) -> bool:
+    """Whether the session object can't go on: a checkpoint that is gone or damaged isn't the session."""
+    is_about_it = operation.call.method == "Restore" and error.code in _OF_CHECKPOINTS
+    return error.code in _ENDS and not is_about_it
 
 
 def _again(end: ChainruleError) -> ChainruleError:

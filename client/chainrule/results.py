@@ -189,6 +189,27 @@ class SessionInfo:
     created_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class CheckpointInfo:
+    """The state of a session under a name.
+
+    Attributes:
+        name: what `client.restore` takes.
+        digest: of everything it holds, in hex: equal states have equal digests.
+        session: id of the session that saved it.
+        step: updates that it has seen.
+        nbytes: of its arrays.
+        created_at: seconds since the epoch of UNIX.
+    """
+
+    name: str
+    digest: str
+    session: str
+    step: int
+    nbytes: int
+    created_at: float
+
+
 class SessionList(tuple[SessionInfo, ...]):
     """The sessions of a server; prints as a table."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import fitting
+from chainrule import checkpointing, fitting
 from chainrule.calls import (
     CLOSE,
     DISCARD_GRADIENTS,
@@ -27,7 +27,7 @@ from chainrule.pipeline import Pending
 from chainrule.predicting import trace_prediction
 from chainrule.prepared import Function, owned
 from chainrule.proto.v1 import session_pb2 as pb
-from chainrule.results import Evaluation, StepResult, durability_name
+from chainrule.results import CheckpointInfo, Evaluation, StepResult, durability_name
 from chainrule.tracing.leaves import leaves_of
 from chainrule.transport import Transport
 from chainrule.wire.records import Head
@@ -286,6 +286,36 @@ class Session:
             callbacks=callbacks,
             progress=progress,
         )
+
+    def save(self, name: str, *, timeout_s: float | None = None) -> CheckpointInfo:
+        """The whole state after all operations so far, kept under a name of this token, durably.
+
+        It outlives the session. Saving the same state under the same name again is no error.
+
+        Raises:
+            NameTaken: the name means another state.
+        """
+        return checkpointing.save(self._talk, name, timeout_s)
+
+    def restore(
+        self, name_or_digest: str, *, allow_drift: bool = False, timeout_s: float | None = None
+    ) -> None:
+        """Back to a checkpoint: parameters, buffers, optimizer state, `step` and the place in the data.
+
+        Args:
+            name_or_digest: of this session's checkpoints, or of another's that has the same leaves.
+            allow_drift: go on although it was computed under other numerics.
+            timeout_s: for everything.
+
+        Raises:
+            NotFound: there is no such checkpoint.
+            Incompatible: it doesn't fit; the text lists what differs.
+            CorruptCheckpoint: it is damaged, at the tensor that is named; nothing was loaded.
+            NumericsChanged: the server computes otherwise than the one that made it.
+        """
+        wait_s = self._talk.left(timeout_s)
+        found = checkpointing.find_checkpoint(self._talk.transport, name_or_digest, wait_s)
+        checkpointing.restore(self._talk, found, allow_drift, wait_s)
 
     def close(self, *, timeout_s: float | None = None) -> None:
         """Ends the session for good: the server forgets its state. Closing twice is no error."""

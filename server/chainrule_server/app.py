@@ -18,6 +18,7 @@ from chainrule_server.door.door import Bounds, Door
 from chainrule_server.door.graphs import GraphStore
 from chainrule_server.door.machine import core_limit, memory_limit
 from chainrule_server.door.tokens import Tokens, read_token_file, single_token
+from chainrule_server.service.checkpoints import CheckpointServicer
 from chainrule_server.service.gradient import GradientServicer
 from chainrule_server.service.handlers import Handlers, Servicer
 from chainrule_server.service.info import Identity, ServerServicer
@@ -250,6 +251,9 @@ def _servicers(parts: _Parts, identity: Identity, bounds: Bounds) -> dict[str, S
         calls.GET.path: objects.get,
     }
 
+        calls.SAVE.path: checkpoint.save,
+        calls.RESTORE.path: checkpoint.restore,
+        calls.LIST_CHECKPOINTS.path: checkpoint.list_checkpoints,
 
 def _stop_now(server: grpc.Server) -> None:
     if not server.stop(0).wait(10.0):

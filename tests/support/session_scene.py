@@ -18,6 +18,8 @@ from chainrule_server.sessions.bodies import (
     DiscardGradientsBody,
     ForwardBackwardBody,
     OptimStepBody,
+    RestoreBody,
+    SaveBody,
     SetStateBody,
     StepBody,
 )
@@ -192,6 +194,13 @@ class Client:
         tensors = tuple(NamedTensor(k.replace("__", "/"), v) for k, v in leaves.items())
         return self.send(SetStateBody(tensors))
 
+    def save(self, name: str, *, cursor: bytes = b"") -> bytes:
+        """The digest of the checkpoint."""
+        return checkpoint_of(self.send(SaveBody(name), cursor=cursor))
+
+    def restore(self, checkpoint: bytes, *, allow_drift: bool = False) -> OpReply:
+        return self.send(RestoreBody(checkpoint, allow_drift))
+
     def state(self) -> dict[str, Array]:
         spec = StateSpec(self.head.session_id)
         return dict(self.registry.get_state(caller(self.tenant), spec).tensors)
@@ -207,6 +216,12 @@ class Client:
             "client_cursor": cursor,
         }
         return OpHeader(**(fields | changes))  # type: ignore[arg-type]
+
+
+def checkpoint_of(reply: OpReply) -> bytes:
+    """The digest that a Save or Restore has answered with."""
+    (found,) = [r.digest for r in reply.receipts if r.name == "checkpoint"]
+    return found
 
 
 def undisturbed(path: Path, n: int) -> dict[str, Array]:

@@ -140,6 +140,21 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The whole state of a session after one operation, under a name."""
+
+    digest: bytes
+    name: str
+    session_id: bytes
+    seq: int
+    step: int
+    client_cursor: bytes
+    nbytes: int
+    numerics_id: bytes
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """A session as it stands on the server."""
 

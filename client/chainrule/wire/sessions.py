@@ -5,7 +5,7 @@ between them and messages. Here is what a client has in hand.
 """
 
 from chainrule.proto.v1 import session_pb2 as pb
-from chainrule.wire.records import Head, Header, Receipt, Reply
+from chainrule.wire.records import Checkpoint, Head, Header, Receipt, Reply
 from chainrule.wire.reports import notices_from_proto, numerics_from_proto, resources_from_proto
 from chainrule.wire.tensor import Fetch, tensors_from_proto
 
@@ -63,6 +63,21 @@ def reply_from_proto(message: pb.OpReply, fetch: Fetch) -> Reply:
         numerics_id=message.numerics_id,
         notices=notices_from_proto(message.notices),
         numerics=numerics_from_proto(message.numerics),
+    )
+
+
+def checkpoint_from_proto(message: pb.Checkpoint) -> Checkpoint:
+    """A checkpoint as the server tells of it."""
+    return Checkpoint(
+        digest=message.digest,
+        name=message.name,
+        session_id=message.session_id,
+        seq=message.seq,
+        step=message.step,
+        client_cursor=message.client_cursor,
+        nbytes=message.nbytes,
+        numerics_id=message.numerics_id,
+        created_at=message.created_at,
     )
 
 

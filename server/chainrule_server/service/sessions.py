@@ -90,7 +90,7 @@ class SessionServicer:
             name=body.name,
             max_inflight=body.max_inflight,
         )
-        reply = self._sessions.create(_caller(request), spec)
+        reply = self._sessions.create(caller_of(request), spec)
         return pb.CreateResponse(
             head=messages.head_to_proto(reply.head, self._numerics),
             notices=messages.told_to_proto(reply.head.notices),
@@ -108,7 +108,7 @@ class SessionServicer:
             expected_epoch=body.expected_epoch,
             last_seen=types.LastSeen(seen.seq, seen.chain) if body.HasField("last_seen") else None,
         )
-        head = self._sessions.open(_caller(request), spec)
+        head = self._sessions.open(caller_of(request), spec)
         return pb.OpenResponse(
             head=messages.head_to_proto(head, self._numerics),
             notices=messages.told_to_proto(head.notices),
@@ -123,7 +123,7 @@ class SessionServicer:
             batch_ref=messages.batch_ref_from_proto(body),
             weight=body.weight if body.HasField("weight") else 1.0,
         )
-        return pb.StepResponse(reply=self._apply(request, body.header, step))
+        return pb.StepResponse(reply=self.apply(request, body.header, step))
 
     def forward_backward(
         self, request: Request[pb.ForwardBackwardRequest]
@@ -136,30 +136,30 @@ class SessionServicer:
             batch_ref=messages.batch_ref_from_proto(body),
             weight=body.weight if body.HasField("weight") else 1.0,
         )
-        return pb.ForwardBackwardResponse(reply=self._apply(request, body.header, half))
+        return pb.ForwardBackwardResponse(reply=self.apply(request, body.header, half))
 
     def optim_step(self, request: Request[pb.OptimStepRequest]) -> pb.OptimStepResponse:
         """An update with what has accumulated."""
-        reply = self._apply(request, request.body.header, bodies.OptimStepBody())
+        reply = self.apply(request, request.body.header, bodies.OptimStepBody())
         return pb.OptimStepResponse(reply=reply)
 
     def discard_gradients(
         self, request: Request[pb.DiscardGradientsRequest]
     ) -> pb.DiscardGradientsResponse:
         """Forget what has accumulated."""
-        reply = self._apply(request, request.body.header, bodies.DiscardGradientsBody())
+        reply = self.apply(request, request.body.header, bodies.DiscardGradientsBody())
         return pb.DiscardGradientsResponse(reply=reply)
 
     def set_state(self, request: Request[pb.SetStateRequest]) -> pb.SetStateResponse:
         """New values for leaves."""
         body = request.body
         leaves = messages.leaves_from_proto(body.tensors, self._store, request.tenant, "tensors")
-        reply = self._apply(request, body.header, bodies.SetStateBody(leaves))
+        reply = self.apply(request, body.header, bodies.SetStateBody(leaves))
         return pb.SetStateResponse(reply=reply)
 
     def close(self, request: Request[pb.CloseRequest]) -> pb.CloseResponse:
         """The last operation."""
-        reply = self._apply(request, request.body.header, bodies.CloseBody())
+        reply = self.apply(request, request.body.header, bodies.CloseBody())
         return pb.CloseResponse(reply=reply)
 
     def evaluate(self, request: Request[pb.EvaluateRequest]) -> pb.EvaluateResponse:
@@ -183,7 +183,7 @@ class SessionServicer:
             seed=body.seed,
             after_seq=body.after_seq,
         )
-        reply = self._sessions.evaluate(_caller(request), spec)
+        reply = self._sessions.evaluate(caller_of(request), spec)
         return pb.EvaluateResponse(
             outputs=Outbox(self._store, request.tenant).named(reply.outputs),
             seq=reply.seq,
@@ -200,7 +200,7 @@ class SessionServicer:
         """Leaves of the state."""
         body = request.body
         spec = types.StateSpec(body.session_id, tuple(body.prefixes), body.after_seq)
-        reply = self._sessions.get_state(_caller(request), spec)
+        reply = self._sessions.get_state(caller_of(request), spec)
         return pb.GetStateResponse(
             tensors=Outbox(self._store, request.tenant).named(reply.tensors),
             head=messages.head_to_proto(reply.head, self._numerics),
@@ -210,15 +210,16 @@ class SessionServicer:
         """The tenant's sessions, by id, a page at a time."""
         body = request.body
         size = min(body.page_size or _PAGE, _MAX_PAGE)
-        heads = sorted(self._sessions.list(_caller(request)), key=lambda head: head.session_id)
+        heads = sorted(self._sessions.list(caller_of(request)), key=lambda head: head.session_id)
         after = [head for head in heads if head.session_id > body.page]
         return pb.ListResponse(
             sessions=[messages.head_to_proto(head, self._numerics) for head in after[:size]],
             next_page=after[size - 1].session_id if len(after) > size else b"",
         )
 
-    def _apply(self, request: Request[Body], header: pb.OpHeader, body: bodies.Body) -> pb.OpReply:
-        reply = self._sessions.apply(_caller(request), messages.header_from_proto(header), body)
+    def apply(self, request: Request[Body], header: pb.OpHeader, body: bodies.Body) -> pb.OpReply:
+        """One operation of a session, exactly once, and its line in the log."""
+        reply = self._sessions.apply(caller_of(request), messages.header_from_proto(header), body)
         _LOG.info(
             "commit",
             session=header.session_id.hex(),
@@ -236,7 +237,8 @@ class SessionServicer:
         return messages.graph_from_ref(self._graphs, tenant, ref, field)
 
 
-def _caller(request: Request[Body]) -> types.Caller:
+def caller_of(request: Request[Body]) -> types.Caller:
+    """Who calls a session, and until when."""
     caller = types.Caller(request.tenant, request.deadline)
     request.cancel.subscribe(caller.cancel.set)
     return caller

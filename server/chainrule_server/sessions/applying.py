@@ -1,6 +1,6 @@
 """What each operation does to a session's state, up to the point where it would be committed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chainrule.errors import (
     GraphError,
@@ -15,16 +15,20 @@ from chainrule_server.sessions.bodies import (
     DiscardGradientsBody,
     ForwardBackwardBody,
     OptimStepBody,
+    RestoreBody,
+    SaveBody,
     SetStateBody,
     StepBody,
     tensors_of,
 )
 from chainrule_server.sessions.book import GraphBook
+from chainrule_server.sessions.checkpoints import Checkpoints
 from chainrule_server.sessions.feeds import resolve
 from chainrule_server.sessions.journal import Journal
 from chainrule_server.sessions.manifest import Manifest
 from chainrule_server.sessions.record import NO_GRADIENTS
 from chainrule_server.sessions.runner import Runner
+from chainrule_server.sessions.saving import check_fits, restore, save
 from chainrule_server.sessions.steps import (
     Outcome,
     Run,
@@ -51,6 +55,7 @@ class Room:
     objects: ObjectStore
     tenant: str
     numerics_id: bytes
+    checkpoints: Checkpoints
 
     def run(self, caller: Caller, cancel: Cancellation, seed: int) -> Run:
         """A run on the state as it stands."""
@@ -59,8 +64,13 @@ class Room:
         return Run(self.runner, journal.state, version, seed, caller.deadline, cancel)
 
 
-def execute(room: Room, caller: Caller, body: Body, cancel: Cancellation) -> Outcome:
+def execute(room: Room, caller: Caller, body: Body, cancel: Cancellation, cursor: bytes) -> Outcome:
     """Do what an operation asks, in the buffer that doesn't count yet.
+
+    Args:
+        room: of the session, whose turn the caller has.
+        caller, body, cursor: of the operation.
+        cancel: the wish to stop that it must obey.
 
     Raises:
         ChainruleError: whatever refuses it; the session stands where it stood.
@@ -78,6 +88,18 @@ def execute(room: Room, caller: Caller, body: Body, cancel: Cancellation) -> Out
             return Outcome(ledger.step, ledger.state_version, pending=NO_GRADIENTS)
         case SetStateBody():
             return _set_state(room, body)
+        case SaveBody(name):
+            saved = save(
+                room.checkpoints,
+                room.manifest,
+                room.journal,
+                name,
+                cursor or ledger.cursor,
+                room.numerics_id,
+            )
+            return replace(stays, checkpoint=saved.digest)
+        case RestoreBody():
+            return _restore(room, body)
         case CloseBody():
             return stays
 
@@ -107,6 +129,22 @@ def _set_state(room: Room, body: SetStateBody) -> Outcome:
     with translated("writing the session's state"):
         write_leaves(journal.state, ledger.state_version, arrays, journal.names)
     return Outcome(ledger.step, ledger.state_version + 1)
+
+
+def _restore(room: Room, body: RestoreBody) -> Outcome:
+    journal, ledger = room.journal, room.journal.ledger
+    content = room.checkpoints.content(body.checkpoint)
+    drifts = body.allow_drift and room.manifest.numerics is not NumericsMode.PINNED
+    check_fits(room.manifest, content, room.numerics_id, drifts)
+    if content.pending.count and not journal.state.is_grown:
+        journal.move_state(room.manifest.grown_layout, room.runner.forget)
+    restore(room.checkpoints, journal, content)
+    return Outcome(
+        content.step,
+        ledger.state_version + 1,
+        pending=content.pending,
+        checkpoint=content.digest,
+    )
 
 
 def _check_leaves(manifest: Manifest, arrays: dict[str, Array]) -> None:

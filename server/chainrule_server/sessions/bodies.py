@@ -44,12 +44,34 @@ class SetStateBody:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveBody:
+    """Keep the state under a name of the tenant."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreBody:
+    """Take the state of a checkpoint, also of one made under other numerics where that is allowed."""
+
+    checkpoint: bytes
+    allow_drift: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CloseBody:
     """The last operation of a session."""
 
 
 Body = (
-    StepBody | ForwardBackwardBody | OptimStepBody | DiscardGradientsBody | SetStateBody | CloseBody
+    StepBody
+    | ForwardBackwardBody
+    | OptimStepBody
+    | DiscardGradientsBody
+    | SetStateBody
+    | SaveBody
+    | RestoreBody
+    | CloseBody
 )
 METHOD_OF: dict[type[Body], Method] = {
     StepBody: Method.STEP,
@@ -57,6 +79,8 @@ METHOD_OF: dict[type[Body], Method] = {
     OptimStepBody: Method.OPTIM_STEP,
     DiscardGradientsBody: Method.DISCARD_GRADIENTS,
     SetStateBody: Method.SET_STATE,
+    SaveBody: Method.SAVE,
+    RestoreBody: Method.RESTORE,
     CloseBody: Method.CLOSE,
 }
 

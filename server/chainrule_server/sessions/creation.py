@@ -54,13 +54,8 @@ def check_spec(spec: CreateSpec) -> None:
     """
     check_bytes("session_id", spec.session_id, 16)
     check_bytes("request_id", spec.request_id, 16)
-    if spec.name and not _NAME.fullmatch(spec.name):
-        raise GraphError(
-            f"the name {spec.name[:64]!r} is no valid name",
-            code=ErrorCode.BAD_NAME,
-            field="name",
-            cure="use 1 to 128 of A-Z a-z 0-9 _ . - /",
-        )
+    if spec.name:
+        check_label(spec.name)
     if spec.durability is Durability.DISK:
         raise Unsupported(
             "durability disk is not served by this version",
@@ -72,6 +67,21 @@ def check_spec(spec: CreateSpec) -> None:
             "portable numerics are not served by this version",
             field="numerics",
             cure="use native, or pin the numerics_id of a server",
+        )
+
+
+def check_label(name: str) -> None:
+    """That a session or a checkpoint may have this name.
+
+    Raises:
+        GraphError: it may not (BAD_NAME).
+    """
+    if not _NAME.fullmatch(name):
+        raise GraphError(
+            f"the name {name[:64]!r} is no valid name",
+            code=ErrorCode.BAD_NAME,
+            field="name",
+            cure="use 1 to 128 of A-Z a-z 0-9 _ . - /",
         )
 
 

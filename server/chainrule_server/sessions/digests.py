@@ -10,6 +10,8 @@ from chainrule.ir.operations import (
     bare_digest,
     named,
     operation_digest,
+    restore_digest,
+    save_digest,
     set_state_digest,
     step_digest,
 )
@@ -18,6 +20,8 @@ from chainrule_server.sessions.bodies import (
     METHOD_OF,
     Body,
     ForwardBackwardBody,
+    RestoreBody,
+    SaveBody,
     SetStateBody,
     StepBody,
 )
@@ -39,6 +43,10 @@ def body_digest(body: Body, cursor: bytes) -> bytes:
         )
     if isinstance(body, SetStateBody):
         return set_state_digest(_digests(body.tensors), cursor)
+    if isinstance(body, SaveBody):
+        return save_digest(body.name, cursor)
+    if isinstance(body, RestoreBody):
+        return restore_digest(body.checkpoint, body.allow_drift, cursor)
     return bare_digest(method, cursor)
 
 

@@ -15,6 +15,7 @@ class SessionLimits:
         held_bytes: inline tensors of all operations that wait for predecessors (STEP_GAP).
         replies_kept: applied operations that are answered again (STEP_TOO_OLD).
         graphs_per_session: step graphs (QUOTA).
+        checkpoint_bytes: tensors of all checkpoints of a tenant (QUOTA).
     """
 
     sessions_per_tenant: int = 1000
@@ -25,3 +26,4 @@ class SessionLimits:
     held_bytes: int = 256 << 20
     replies_kept: int = 64
     graphs_per_session: int = 64
+    checkpoint_bytes: int = 256 << 30

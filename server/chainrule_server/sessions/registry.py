@@ -20,30 +20,28 @@ from chainrule.errors import (
     Unavailable,
 )
 from chainrule.ir.graph import Graph
-from chainrule.ir.tensors import Array
 from chainrule_server.sessions import replies
 from chainrule_server.sessions.bodies import Body, CloseBody
-from chainrule_server.sessions.book import GraphBook
 from chainrule_server.sessions.catalog import Catalog
+from chainrule_server.sessions.checkpoints import Checkpoint
 from chainrule_server.sessions.creation import (
     Maker,
-    build,
     check_spec,
     first_state,
-    keep_graphs,
     manifest_of,
 )
 from chainrule_server.sessions.digests import check_bytes, check_header, create_digest
 from chainrule_server.sessions.failpoints import Failpoints, NoFailpoints
-from chainrule_server.sessions.home import FolderHome, Home, MemoryHome
+from chainrule_server.sessions.home import FolderHome
 from chainrule_server.sessions.limits import SessionLimits
-from chainrule_server.sessions.loading import glance, load
+from chainrule_server.sessions.loading import glance
+from chainrule_server.sessions.making import Workshop
 from chainrule_server.sessions.manifest import Manifest
 from chainrule_server.sessions.record import decode_record
 from chainrule_server.sessions.runner import Runner, StepCompiler
-from chainrule_server.sessions.session import Session, Surroundings
+from chainrule_server.sessions.session import Session
 from chainrule_server.sessions.shelf import Shelf
-from chainrule_server.sessions.turns import Budget, not_found
+from chainrule_server.sessions.turns import not_found
 from chainrule_server.sessions.types import (
     Caller,
     CreateReply,
@@ -58,8 +56,6 @@ from chainrule_server.sessions.types import (
     StateReply,
     StateSpec,
 )
-from chainrule_server.storage.failures import translated
-from chainrule_server.storage.files import remove_tree, replace_file
 from chainrule_server.storage.folder import DataFolder
 from chainrule_server.storage.objects import ObjectStore
 
@@ -90,9 +86,8 @@ class SessionRegistry:
         self._limits = limits or SessionLimits()
         self._maker = Maker(folder.disk, objects, compiler, runner, self._limits, folder.boot_id)
         self._folder = folder
-        self._graphs = graphs
         self._failpoints = failpoints or NoFailpoints()
-        self._budget = Budget(self._limits.held_bytes)
+        self._workshop = Workshop(folder, self._maker, graphs, self._failpoints)
         self._lock = threading.Lock()
         self._catalogs: dict[str, Catalog] = {}
         self._shelf = Shelf(self._limits.open_sessions)
@@ -118,7 +113,7 @@ class SessionRegistry:
                 catalog.check_new(spec, self._limits)
             arrays = first_state(self._maker, caller, spec)
             manifest = manifest_of(self._maker, spec, digest, arrays, time.time())
-            session = self._make(caller.tenant, catalog, manifest, spec, arrays)
+            session = self._workshop.create(caller.tenant, catalog, manifest, spec, arrays)
             self._shelf.put((caller.tenant, spec.session_id), session)
             with catalog.lock:
                 catalog.add(manifest)
@@ -198,6 +193,24 @@ class SessionRegistry:
             )
         return tuple(heads)
 
+    def checkpoints(
+        self, caller: Caller, session_id: bytes = b"", name: str = ""
+    ) -> tuple[Checkpoint, ...]:
+        """The tenant's checkpoints by name; of one session or by one name where these are given."""
+        return tuple(
+            found
+            for found in self._workshop.checkpoints(caller.tenant).listed()
+            if session_id in (b"", found.session_id) and name in ("", found.name)
+        )
+
+    def checkpoint(self, caller: Caller, name: str, digest: bytes) -> Checkpoint:
+        """The checkpoint that a Save or Restore has answered with.
+
+        Raises:
+            NotFound: it is gone.
+        """
+        return self._workshop.checkpoints(caller.tenant).named(name, digest)
+
     def drain(self, deadline: float) -> tuple[ChainruleError, ...]:
         """Refuse new work, let running operations end, leave every open session proven on disk.
 
@@ -219,66 +232,6 @@ class SessionRegistry:
     def close(self) -> None:
         """Give all files back, after `drain`. Sessions with durability memory end here."""
         self._shelf.clear()
-
-    def _make(
-        self,
-        tenant: str,
-        catalog: Catalog,
-        manifest: Manifest,
-        spec: CreateSpec,
-        arrays: dict[str, Array],
-    ) -> Session:
-        if manifest.durability is Durability.MEMORY:
-            home: Home = MemoryHome(self._folder.disk, self._maker.objects, tenant)
-            return self._build(tenant, home, manifest, spec, arrays)
-        disk, nursery = self._folder.disk, catalog.nursery(spec.session_id)
-        final = catalog.home(spec.session_id).path
-        try:
-            with translated("making the session"):
-                remove_tree(disk, nursery.path)
-                disk.make_folder(nursery.path)
-                session = self._build(tenant, nursery, manifest, spec, arrays)
-                try:
-                    replace_file(disk, nursery.path / "manifest", manifest.encode())
-                    self._failpoints.reach("create.before_rename")
-                    disk.rename(nursery.path, final)
-                except BaseException:
-                    session.close()
-                    raise
-        except ChainruleError:
-            # What stays of it is cleared by the next try, or at the next start.
-            with suppress(OSError):
-                remove_tree(disk, nursery.path)
-            raise
-        nursery.path = final
-        self._failpoints.reach("create.after_rename")
-        return session
-
-    def _build(
-        self,
-        tenant: str,
-        home: Home,
-        manifest: Manifest,
-        spec: CreateSpec,
-        arrays: dict[str, Array],
-    ) -> Session:
-        keep_graphs(home, spec)
-        book = self._book(tenant, manifest, home)
-        for digest in manifest.graphs:
-            book.step(digest)
-        with translated("making the session"):
-            journal = build(self._maker, home, manifest, arrays)
-        return Session(manifest, book, journal, self._around(tenant))
-
-    def _book(self, tenant: str, manifest: Manifest, home: Home) -> GraphBook:
-        source, limit = partial(self._graphs, tenant), self._limits.graphs_per_session
-        return GraphBook(manifest, home, self._maker.compiler, source, limit)
-
-    def _around(self, tenant: str) -> Surroundings:
-        maker, numerics_id = self._maker, self._maker.compiler.numerics_id
-        return Surroundings(
-            tenant, maker.runner, maker.objects, self._budget, self._failpoints, numerics_id
-        )
 
     def _catalog(self, tenant: str) -> Catalog:
         with self._lock:
@@ -316,9 +269,7 @@ class SessionRegistry:
         if manifest.durability is Durability.MEMORY:
             raise not_found()
         home = catalog.home(manifest.session_id)
-        journal = load(self._maker, home, manifest)
-        book = self._book(tenant, manifest, home)
-        session = Session(manifest, book, journal, self._around(tenant))
+        session = self._workshop.load(tenant, home, manifest)
         if session.tombstone is not None:
             # The server ended between the record of Close and the tombstone.
             self._bury(catalog, home, session)

@@ -12,8 +12,12 @@ import numpy as np
 from chainrule.errors import (
     Applied,
     ChainruleError,
+    CorruptCheckpoint,
     GraphError,
+    Incompatible,
+    NameTaken,
     NumericError,
+    NumericsChanged,
     Unsupported,
 )
 from chainrule.ir.operations import Method, next_chain
@@ -22,6 +26,7 @@ from chainrule_server.sessions import replies
 from chainrule_server.sessions.applying import Room, execute
 from chainrule_server.sessions.bodies import METHOD_OF, Body, tensors_of
 from chainrule_server.sessions.book import GraphBook
+from chainrule_server.sessions.checkpoints import Checkpoints
 from chainrule_server.sessions.failpoints import Failpoints
 from chainrule_server.sessions.feeds import batch_size, resolve
 from chainrule_server.sessions.journal import Journal
@@ -50,6 +55,17 @@ from chainrule_server.sessions.types import (
 from chainrule_server.storage.failures import translated
 from chainrule_server.storage.objects import ObjectStore
 
+# The same bytes are refused again: what was sent to follow them can't be applied.
+_FINAL = (
+    GraphError,
+    NumericError,
+    Unsupported,
+    Incompatible,
+    NameTaken,
+    NumericsChanged,
+    CorruptCheckpoint,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -61,6 +77,7 @@ class Surroundings:
     budget: Budget
     failpoints: Failpoints
     numerics_id: bytes
+    checkpoints: Checkpoints
 
 
 class Session:
@@ -82,6 +99,7 @@ class Session:
             around.objects,
             around.tenant,
             around.numerics_id,
+            around.checkpoints,
         )
         self._turns = Turns(journal.ledger, around.budget)
 
@@ -99,7 +117,7 @@ class Session:
         if isinstance(turn, Kept):
             return self._stored(turn)
         try:
-            outcome = execute(self._room, caller, body, turn)
+            outcome = execute(self._room, caller, body, turn, header.client_cursor)
             return self._commit(header, body, outcome)
         except ChainruleError as error:
             self._refused(header, error)
@@ -290,7 +308,7 @@ class Session:
             finite=outcome.finite,
             metrics=outcome.metrics,
             resources=outcome.resources,
-            receipts=self._receipts(header.receipts, chain, outcome),
+            receipts=self._receipts(header.receipts, chain, outcome) + _saved(outcome),
             durability_reached=self.manifest.durability,
             durable_seq=self._journal.durable_seq,
             numerics_id=self._around.numerics_id,
@@ -322,7 +340,7 @@ class Session:
         with self._turns.lock:
             if error.applied is Applied.NO:
                 self._ledger.check_epoch(header.epoch)
-            if isinstance(error, GraphError | NumericError | Unsupported):
+            if isinstance(error, _FINAL):
                 self._ledger.fail(header)
 
     def _drift(self) -> tuple[Notice, ...]:
@@ -330,6 +348,12 @@ class Session:
             return ()
         text = "this server's numerics differ from those the session began with: later bits may too"
         return (Notice("NUMERICS_CHANGED", text),)
+
+
+def _saved(outcome: Outcome) -> tuple[Receipt, ...]:
+    """What names the checkpoint of a Save or Restore, also to a replay."""
+    found = outcome.checkpoint
+    return (Receipt("checkpoint", found, "sha256"),) if found else ()
 
 
 def _is_asked(name: str, prefixes: tuple[str, ...]) -> bool:

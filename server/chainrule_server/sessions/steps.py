@@ -32,6 +32,7 @@ class Outcome:
         step: optimizer updates after it.
         state_version: after it; the next one when the other buffer became valid.
         pending: gradients that have accumulated, after it.
+        checkpoint: digest of the checkpoint that was saved or restored.
         microshard_rows: of the program as it was run; 0 where it was not split.
     """
 
@@ -46,6 +47,7 @@ class Outcome:
     notices: tuple[Notice, ...] = ()
     microshard_rows: int = 0
     pending: Pending = NO_GRADIENTS
+    checkpoint: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

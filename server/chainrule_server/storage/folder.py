@@ -5,6 +5,7 @@ format      the version of everything beside it
 sessions/   by tenant, then session
 objects/    by tenant, then digest
 uploads/    by tenant, then upload
+checkpoints/  by tenant, then digest
 """
 
 import hashlib

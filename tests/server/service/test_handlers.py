@@ -59,6 +59,11 @@ def example(call: Call[Message, Message]) -> Message:
         ),
         "OptimStep": session_pb2.OptimStepRequest(header=step.header),
         "DiscardGradients": session_pb2.DiscardGradientsRequest(header=step.header),
+        "Save": session_pb2.SaveRequest(header=step.header, name="n"),
+        "Restore": session_pb2.RestoreRequest(
+            header=step.header, checkpoint_digest=b"d" * 32, allow_drift=True
+        ),
+        "ListCheckpoints": session_pb2.ListCheckpointsRequest(name="n", page="a"),
         "SetState": session_pb2.SetStateRequest(header=step.header, tensors=step.batch),
         "Evaluate": session_pb2.EvaluateRequest(session_id=b"s" * 16),
         "GetState": session_pb2.GetStateRequest(session_id=b"s" * 16, prefixes=["params"]),

@@ -432,3 +432,79 @@ class SetStateResponse(_message.Message):
     REPLY_FIELD_NUMBER: _ClassVar[int]
     reply: OpReply
     def __init__(self, reply: _Optional[_Union[OpReply, _Mapping]] = ...) -> None: ...
+
+class Checkpoint(_message.Message):
+    __slots__ = ("digest", "name", "session_id", "seq", "step", "client_cursor", "nbytes", "numerics_id", "created_at")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    NBYTES_FIELD_NUMBER: _ClassVar[int]
+    NUMERICS_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    name: str
+    session_id: bytes
+    seq: int
+    step: int
+    client_cursor: bytes
+    nbytes: int
+    numerics_id: bytes
+    created_at: float
+    def __init__(self, digest: _Optional[bytes] = ..., name: _Optional[str] = ..., session_id: _Optional[bytes] = ..., seq: _Optional[int] = ..., step: _Optional[int] = ..., client_cursor: _Optional[bytes] = ..., nbytes: _Optional[int] = ..., numerics_id: _Optional[bytes] = ..., created_at: _Optional[float] = ...) -> None: ...
+
+class SaveRequest(_message.Message):
+    __slots__ = ("header", "name")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    header: OpHeader
+    name: str
+    def __init__(self, header: _Optional[_Union[OpHeader, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class SaveResponse(_message.Message):
+    __slots__ = ("reply", "checkpoint")
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    reply: OpReply
+    checkpoint: Checkpoint
+    def __init__(self, reply: _Optional[_Union[OpReply, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ...) -> None: ...
+
+class RestoreRequest(_message.Message):
+    __slots__ = ("header", "checkpoint_digest", "allow_drift")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_DRIFT_FIELD_NUMBER: _ClassVar[int]
+    header: OpHeader
+    checkpoint_digest: bytes
+    allow_drift: bool
+    def __init__(self, header: _Optional[_Union[OpHeader, _Mapping]] = ..., checkpoint_digest: _Optional[bytes] = ..., allow_drift: bool = ...) -> None: ...
+
+class RestoreResponse(_message.Message):
+    __slots__ = ("reply", "checkpoint")
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    reply: OpReply
+    checkpoint: Checkpoint
+    def __init__(self, reply: _Optional[_Union[OpReply, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ...) -> None: ...
+
+class ListCheckpointsRequest(_message.Message):
+    __slots__ = ("session_id", "name", "page_size", "page")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    session_id: bytes
+    name: str
+    page_size: int
+    page: str
+    def __init__(self, session_id: _Optional[bytes] = ..., name: _Optional[str] = ..., page_size: _Optional[int] = ..., page: _Optional[str] = ...) -> None: ...
+
+class ListCheckpointsResponse(_message.Message):
+    __slots__ = ("checkpoints", "next_page")
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_FIELD_NUMBER: _ClassVar[int]
+    checkpoints: _containers.RepeatedCompositeFieldContainer[Checkpoint]
+    next_page: str
+    def __init__(self, checkpoints: _Optional[_Iterable[_Union[Checkpoint, _Mapping]]] = ..., next_page: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,146 @@
+"""Where sessions are put together: made in a folder that counts when it is whole, or found again."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from chainrule.errors import ChainruleError
+from chainrule.ir.graph import Graph
+from chainrule.ir.tensors import Array
+from chainrule_server.sessions.book import GraphBook
+from chainrule_server.sessions.catalog import Catalog
+from chainrule_server.sessions.checkpoints import Checkpoints
+from chainrule_server.sessions.creation import Maker, build, keep_graphs
+from chainrule_server.sessions.failpoints import Failpoints
+from chainrule_server.sessions.home import FolderHome, Home, MemoryHome
+from chainrule_server.sessions.journal import Journal
+from chainrule_server.sessions.loading import load
+from chainrule_server.sessions.manifest import Manifest
+from chainrule_server.sessions.session import Session, Surroundings
+from chainrule_server.sessions.turns import Budget
+from chainrule_server.sessions.types import CreateSpec, Durability
+from chainrule_server.storage.failures import translated
+from chainrule_server.storage.files import remove_tree, replace_file
+from chainrule_server.storage.folder import DataFolder
+
+
+class Workshop:
+    """Puts sessions together from their parts. Thread-safe.
+
+    Args:
+        folder: the data folder.
+        maker: what it takes to make a session.
+        graphs: gives a graph that a tenant has registered, by digest.
+        failpoints: for tests.
+    """
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        maker: Maker,
+        graphs: Callable[[str, bytes], Graph | None],
+        failpoints: Failpoints,
+    ) -> None:
+        self._folder = folder
+        self._maker = maker
+        self._graphs = graphs
+        self._failpoints = failpoints
+        self._budget = Budget(maker.limits.held_bytes)
+        self._lock = threading.Lock()
+        self._checkpoints: dict[str, Checkpoints] = {}
+
+    def create(
+        self,
+        tenant: str,
+        catalog: Catalog,
+        manifest: Manifest,
+        spec: CreateSpec,
+        arrays: dict[str, Array],
+    ) -> Session:
+        """The session of a Create, whole or not at all."""
+
+        def fill(home: Home) -> Callable[[], Journal]:
+            keep_graphs(home, spec)
+            book = self._book(tenant, manifest, home)
+            for digest in manifest.graphs:
+                book.step(digest)
+            return lambda: build(self._maker, home, manifest, arrays)
+
+        return self.make(tenant, catalog, manifest, fill)
+
+    def make(
+        self,
+        tenant: str,
+        catalog: Catalog,
+        manifest: Manifest,
+        fill: Callable[[Home], Callable[[], Journal]],
+    ) -> Session:
+        """A session whose home is filled by `fill`, which gives what then writes log and state."""
+        if manifest.durability is Durability.MEMORY:
+            home: Home = MemoryHome(self._folder.disk, self._maker.objects, tenant)
+            return self._filled(tenant, home, manifest, fill)
+        disk, nursery = self._folder.disk, catalog.nursery(manifest.session_id)
+        final = catalog.home(manifest.session_id).path
+        try:
+            with translated("making the session"):
+                remove_tree(disk, nursery.path)
+                disk.make_folder(nursery.path)
+                session = self._filled(tenant, nursery, manifest, fill)
+                try:
+                    replace_file(disk, nursery.path / "manifest", manifest.encode())
+                    self._failpoints.reach("create.before_rename")
+                    disk.rename(nursery.path, final)
+                except BaseException:
+                    session.close()
+                    raise
+        except ChainruleError:
+            # What stays of it is cleared by the next try, or at the next start.
+            with suppress(OSError):
+                remove_tree(disk, nursery.path)
+            raise
+        nursery.path = final
+        self._failpoints.reach("create.after_rename")
+        return session
+
+    def load(self, tenant: str, home: FolderHome, manifest: Manifest) -> Session:
+        """A session as its folder tells it; see `loading.load`."""
+        journal = load(self._maker, home, manifest)
+        return Session(manifest, self._book(tenant, manifest, home), journal, self._around(tenant))
+
+    def checkpoints(self, tenant: str) -> Checkpoints:
+        """The checkpoints of a tenant."""
+        with self._lock:
+            if tenant not in self._checkpoints:
+                path = self._folder.of_tenant("checkpoints", tenant)
+                limit = self._maker.limits.checkpoint_bytes
+                self._checkpoints[tenant] = Checkpoints(path, self._folder.disk, limit)
+            return self._checkpoints[tenant]
+
+    def _filled(
+        self,
+        tenant: str,
+        home: Home,
+        manifest: Manifest,
+        fill: Callable[[Home], Callable[[], Journal]],
+    ) -> Session:
+        finish = fill(home)
+        with translated("making the session"):
+            journal = finish()
+        return Session(manifest, self._book(tenant, manifest, home), journal, self._around(tenant))
+
+    def _book(self, tenant: str, manifest: Manifest, home: Home) -> GraphBook:
+        source, limit = partial(self._graphs, tenant), self._maker.limits.graphs_per_session
+        return GraphBook(manifest, home, self._maker.compiler, source, limit)
+
+    def _around(self, tenant: str) -> Surroundings:
+        maker = self._maker
+        return Surroundings(
+            tenant,
+            maker.runner,
+            maker.objects,
+            self._budget,
+            self._failpoints,
+            maker.compiler.numerics_id,
+            self.checkpoints(tenant),
+        )
