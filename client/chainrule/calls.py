@@ -238,24 +238,6 @@ SET_STATE = Call(
     60.0,
     _OP,
 )
-EVALUATE = Call(
-    _V1 + "SessionService/Evaluate",
-    session.EvaluateRequest,
-    session.EvaluateResponse,
-    MESSAGE_BYTES,
-    MESSAGE_BYTES,
-    60.0,
-    _FREELY,
-)
-GET_STATE = Call(
-    _V1 + "SessionService/GetState",
-    session.GetStateRequest,
-    session.GetStateResponse,
-    MIB,
-    MESSAGE_BYTES,
-    60.0,
-    _FREELY,
-)
 SAVE = Call(
     _V1 + "SessionService/Save",
     session.SaveRequest,
@@ -281,6 +263,24 @@ LIST_CHECKPOINTS = Call(
     _SMALL,
     MESSAGE_BYTES,
     10.0,
+    _FREELY,
+)
+EVALUATE = Call(
+    _V1 + "SessionService/Evaluate",
+    session.EvaluateRequest,
+    session.EvaluateResponse,
+    MESSAGE_BYTES,
+    MESSAGE_BYTES,
+    60.0,
+    _FREELY,
+)
+GET_STATE = Call(
+    _V1 + "SessionService/GetState",
+    session.GetStateRequest,
+    session.GetStateResponse,
+    MIB,
+    MESSAGE_BYTES,
+    60.0,
     _FREELY,
 )
 LIST = Call(
@@ -353,6 +353,9 @@ CALLS: dict[str, Call[Message, Message]] = {
         OPTIM_STEP,
         DISCARD_GRADIENTS,
         SET_STATE,
+        SAVE,
+        RESTORE,
+        LIST_CHECKPOINTS,
         EVALUATE,
         GET_STATE,
         LIST,
@@ -363,6 +366,3 @@ CALLS: dict[str, Call[Message, Message]] = {
         GET,
     )
 }
-        SAVE,
-        RESTORE,
-        LIST_CHECKPOINTS,

@@ -227,6 +227,7 @@ def _servicers(parts: _Parts, identity: Identity, bounds: Bounds) -> dict[str, S
         parts.door, parts.graphs, parts.programs, parts.coordinator, parts.store, identity.numerics
     )
     session = SessionServicer(parts.sessions, parts.graphs, parts.store, identity.numerics)
+    checkpoint = CheckpointServicer(session, parts.sessions)
     objects = ObjectServicer(parts.store)
     return {
         calls.GET_INFO.path: info.get_info,
@@ -241,6 +242,9 @@ def _servicers(parts: _Parts, identity: Identity, bounds: Bounds) -> dict[str, S
         calls.OPTIM_STEP.path: session.optim_step,
         calls.DISCARD_GRADIENTS.path: session.discard_gradients,
         calls.SET_STATE.path: session.set_state,
+        calls.SAVE.path: checkpoint.save,
+        calls.RESTORE.path: checkpoint.restore,
+        calls.LIST_CHECKPOINTS.path: checkpoint.list_checkpoints,
         calls.EVALUATE.path: session.evaluate,
         calls.GET_STATE.path: session.get_state,
         calls.LIST.path: session.list,
@@ -251,9 +255,6 @@ def _servicers(parts: _Parts, identity: Identity, bounds: Bounds) -> dict[str, S
         calls.GET.path: objects.get,
     }
 
-        calls.SAVE.path: checkpoint.save,
-        calls.RESTORE.path: checkpoint.restore,
-        calls.LIST_CHECKPOINTS.path: checkpoint.list_checkpoints,
 
 def _stop_now(server: grpc.Server) -> None:
     if not server.stop(0).wait(10.0):
