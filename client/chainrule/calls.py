@@ -175,6 +175,24 @@ EXPLAIN = Call(
     60.0,
     _FREELY,
 )
+DERIVE = Call(
+    _V1 + "GradientService/Derive",
+    gradient.DeriveRequest,
+    gradient.DeriveResponse,
+    MESSAGE_BYTES,
+    MESSAGE_BYTES,
+    60.0,
+    _FREELY,
+)
+RELEASE = Call(
+    _V1 + "GradientService/Release",
+    gradient.ReleaseRequest,
+    gradient.ReleaseResponse,
+    KIB,
+    KIB,
+    10.0,
+    _FREELY,
+)
 CREATE = Call(
     _V1 + "SessionService/Create",
     session.CreateRequest,
@@ -346,6 +364,8 @@ CALLS: dict[str, Call[Message, Message]] = {
         COMPUTE,
         ESTIMATE,
         EXPLAIN,
+        DERIVE,
+        RELEASE,
         CREATE,
         OPEN,
         STEP,

@@ -6,8 +6,9 @@ from typing import Any
 from chainrule.binding import graded, valued
 from chainrule.errors import ErrorCode, GraphError
 from chainrule.gradients import Gradients, value_wish
+from chainrule.lease import Linearized, check_tangents, open_lease
 from chainrule.options import Options
-from chainrule.prepared import Function, Prepared, Wrt, owned, prepare
+from chainrule.prepared import Function, Prepared, Wrt, lanes_of, owned, prepare
 from chainrule.wire.records import Array, Computation, Wish
 
 
@@ -45,7 +46,7 @@ class Derivatives:
             prepared.wrt_names(wrt),
             tuple(directions),
             directions,
-            _lanes(directions, many),
+            lanes_of(directions, many),
         )
         answer = self._gradients.compute(prepared, (value_wish(), wish), chosen)
         found = dict(zip(wrt, graded(prepared, wrt, answer.results[1]), strict=True))
@@ -71,7 +72,7 @@ class Derivatives:
         wrt = prepared.differentiable()
         names = prepared.wrt_names(wrt)
         directions = prepared.directions(names, wrt, [given[i] for i in wrt], "tangents", many)
-        lanes = _lanes(directions, many)
+        lanes = lanes_of(directions, many)
         wish = Wish(Computation.JVP, names, prepared.float_outs(), directions, lanes)
         answer = self._gradients.compute(prepared, (value_wish(), wish), chosen)
         return valued(prepared, answer.results[0]), prepared.tangent(
@@ -94,7 +95,7 @@ class Derivatives:
         prepared, chosen = self._prepared(f, args, options)
         names = prepared.wrt_names(wrt)
         directions = prepared.directions(names, wrt, vector, "vectors", many)
-        lanes = _lanes(directions, many)
+        lanes = lanes_of(directions, many)
         wish = Wish(Computation.HVP, names, (prepared.scalar_out(),), directions, lanes)
         answer = self._gradients.compute(prepared, (wish,), chosen)
         return graded(prepared, wrt, answer.results[0])
@@ -170,6 +171,23 @@ class Derivatives:
         wish = Wish(Computation.PER_EXAMPLE_GRAD, names, (prepared.scalar_out(),))
         return graded(prepared, wrt, self._gradients.compute(prepared, (wish,), chosen).results[0])
 
+    def linearize(
+        self, f: Function, *args: Any, ttl_s: float | None = None, **options: Any
+    ) -> Linearized:
+        """f at these arguments, run once: `.value`, and derivatives without running it again.
+
+        The server keeps what they need until it is released (`with client.linearize(...) as lease`), or
+        not used for `ttl_s`.
+
+        Args:
+            f: any function of arrays.
+            args: its arguments.
+            ttl_s: seconds to keep it after its last use; None: the server's choice.
+            options: batch, timeout_s, max_bytes, max_flops, seed, kwargs.
+        """
+        prepared, chosen = self._prepared(f, args, options)
+        return open_lease(self._gradients, prepared, chosen, ttl_s)
+
     def _prepared(
         self, f: Function, args: tuple[Any, ...], given: dict[str, Any]
     ) -> tuple[Prepared, Options]:
@@ -199,24 +217,6 @@ def primals_of(primals: Any) -> tuple[tuple[Any, ...], bool]:
     if isinstance(primals, tuple | list):
         return tuple(primals), True
     return (primals,), False
-
-
-def check_tangents(given: tuple[Any, ...], args: tuple[Any, ...]) -> None:
-    """One tangent an argument.
-
-    Raises:
-        GraphError: BAD_FIELD.
-    """
-    if len(given) != len(args):
-        raise GraphError(
-            f"{len(given)} tangents for {len(args)} primals",
-            code=ErrorCode.BAD_FIELD,
-            cure="give one a primal",
-        )
-
-
-def _lanes(directions: Mapping[str, Array], many: bool) -> int:
-    return len(next(iter(directions.values()))) if many and directions else 0
 
 
 def _blocks(arrays: Mapping[str, Array]) -> dict[tuple[int, int], Any]:

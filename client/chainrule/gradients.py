@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from google.protobuf.message import Message
 
-from chainrule.calls import COMPUTE, ESTIMATE, EXPLAIN, REGISTER, Call
+from chainrule.calls import COMPUTE, DERIVE, ESTIMATE, EXPLAIN, REGISTER, RELEASE, Call
 from chainrule.errors import ChainruleError, ErrorCode, UnsplitWarning
 from chainrule.explanation import ExplainedEdge, ExplainedNode, Explanation
 from chainrule.ir.tensors import aval_of
@@ -37,7 +37,7 @@ _MENDS = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What Compute gave: one mapping from leaf names to arrays a wish, and what it took."""
+    """What Compute or Derive gave: one mapping from leaf names to arrays a wish, and what it took."""
 
     results: tuple[dict[str, Array], ...]
     stats: Resources
@@ -45,6 +45,7 @@ class Answer:
     numerics: Numerics
     finite: bool
     grad_norm: float | None
+    lease: pb.Lease | None = None
 
 
 class Gradients:
@@ -72,6 +73,7 @@ class Gradients:
         wishes: Sequence[Wish],
         options: Options,
         digest: bytes | None = None,
+        lease: pb.LeaseWish | None = None,
     ) -> Answer:
         """Values and derivatives.
 
@@ -80,21 +82,67 @@ class Gradients:
             wishes: what is asked for, answered together.
             options: as the caller gave them.
             digest: names a registered graph instead of sending it.
+            lease: asks the server to keep what derivatives at this point need.
         """
         deadline = time.monotonic() + options.timeout_s
         self.upload_captures(prepared.graph, deadline)
         request = pb.ComputeRequest(
             feeds=self._objects.to_proto(prepared.feeds, deadline=deadline),
-            wishes=wishes_to_proto(wishes),
+            wishes=self._wishes(wishes, deadline),
             limits=limits_of(options),
+            lease=lease,
             examples=prepared.examples,
             seed=options.seed,
         )
         _name_graph(request, prepared.graph, digest)
-        reply = self._ask(COMPUTE, request, prepared, deadline)
+        seeds = [a for wish in wishes for a in wish.directions.values()]
+        reply = self._ask(
+            COMPUTE, request, prepared.graph, (*prepared.feeds.values(), *seeds), deadline
+        )
         notices = (*_traced(prepared.graph), *notices_from_proto(reply.notices))
         # This function, its caller in the client, and the caller of that: whom it concerns.
         warn_unsplit(notices, stacklevel=4)
+        norm = reply.grad_norm if reply.HasField("grad_norm") else None
+        return self._answer(reply, notices, norm, deadline)
+
+    def derive(
+        self, lease_id: bytes, graph: Graph, wish: Wish, timeout_s: float, limits: pb.ComputeLimits
+    ) -> Answer:
+        """A vjp or jvp at the point of a lease.
+
+        Args:
+            lease_id: as the server gave it.
+            graph: that was leased.
+            wish: its kind, directions and lanes.
+            timeout_s: for everything.
+            limits: of the call.
+        """
+        deadline = time.monotonic() + timeout_s
+        request = pb.DeriveRequest(
+            lease_id=lease_id, wishes=self._wishes((wish,), deadline), limits=limits
+        )
+        reply = self._ask(DERIVE, request, graph, tuple(wish.directions.values()), deadline)
+        return self._answer(reply, notices_from_proto(reply.notices), None, deadline)
+
+    def release(self, lease_id: bytes, timeout_s: float) -> bool:
+        """Gives a lease up; False where it had ended."""
+        request = pb.ReleaseRequest(lease_id=lease_id)
+        return self._transport.call(RELEASE, request, timeout_s).released
+
+    def _wishes(self, wishes: Sequence[Wish], deadline: float) -> list[pb.ComputeWish]:
+        """Messages; large directions go as objects."""
+        messages = wishes_to_proto(replace(wish, directions={}) for wish in wishes)
+        for message, wish in zip(messages, wishes, strict=True):
+            message.directions.extend(self._objects.to_proto(wish.directions, deadline=deadline))
+        return messages
+
+    def _answer(
+        self,
+        reply: pb.ComputeResponse | pb.DeriveResponse,
+        notices: tuple[Notice, ...],
+        grad_norm: float | None,
+        deadline: float,
+    ) -> Answer:
         return Answer(
             tuple(
                 tensors_from_proto(
@@ -106,7 +154,8 @@ class Gradients:
             notices,
             numerics_from_proto(reply.numerics),
             reply.finite,
-            reply.grad_norm if reply.HasField("grad_norm") else None,
+            grad_norm,
+            reply.lease if reply.HasField("lease") else None,
         )
 
     def estimate(self, prepared: Prepared, wishes: Sequence[Wish], options: Options) -> Estimate:
@@ -142,18 +191,25 @@ class Gradients:
             limits=limits_of(options),
         )
         _name_graph(request, prepared.graph, None)
-        reply = self._ask(EXPLAIN, request, prepared, deadline)
+        reply = self._ask(
+            EXPLAIN, request, prepared.graph, tuple(prepared.feeds.values()), deadline
+        )
         nodes = tuple(self._explained(node, deadline) for node in reply.nodes)
         return Explanation(nodes, reply.text, notices_from_proto(reply.notices))
 
     def _ask(
-        self, call: Call[Any, Reply], request: Any, prepared: Prepared, deadline: float
+        self,
+        call: Call[Any, Reply],
+        request: Any,
+        graph: Graph,
+        arrays: Sequence[Array],
+        deadline: float,
     ) -> Reply:
         for _ in range(_MENDS):
             try:
                 return self._transport.call(call, request, deadline - time.monotonic())
             except ChainruleError as error:
-                if not self.mend(error, prepared.graph, prepared.feeds.values(), deadline):
+                if not self.mend(error, graph, arrays, deadline):
                     raise
         return self._transport.call(call, request, deadline - time.monotonic())
 

@@ -247,6 +247,11 @@ def check_callable(f: object) -> None:
         )
 
 
+def lanes_of(directions: Mapping[str, Array], many: bool) -> int:
+    """The leading axis that many directions share; 0 of single ones."""
+    return len(next(iter(directions.values()))) if many and directions else 0
+
+
 def owned(array: Array) -> Any:
     """An array of the caller's own; a NumPy scalar where it has no axis."""
     return array.copy() if array.ndim else array[()]

@@ -22,10 +22,13 @@ from chainrule_server.service.checkpoints import CheckpointServicer
 from chainrule_server.service.gradient import GradientServicer
 from chainrule_server.service.handlers import Handlers, Servicer
 from chainrule_server.service.info import Identity, ServerServicer
+from chainrule_server.service.leases import Leases
+from chainrule_server.service.leasing import LeaseServicer
 from chainrule_server.service.listening import bind, make_server, server_credentials
 from chainrule_server.service.numerics import numerics_here
 from chainrule_server.service.objects import ObjectServicer
 from chainrule_server.service.programs import Programs
+from chainrule_server.service.runner import Runner
 from chainrule_server.service.sessions import SessionServicer
 from chainrule_server.service.standard import Health, add_reflection
 from chainrule_server.service.wishes import SERVED
@@ -54,6 +57,7 @@ class _Parts:
     programs: Programs
     coordinator: Coordinator
     sessions: SessionRegistry
+    leases: Leases
 
 
 class App:
@@ -151,7 +155,10 @@ class App:
         graphs = GraphStore(bounds.graph)
         sessions = SessionRegistry(folder, store, programs, coordinator, graphs=graphs.find)
         self._stack.callback(sessions.close)
-        return _Parts(Door(tokens, bounds), graphs, store, programs, coordinator, sessions)
+        door = Door(tokens, bounds)
+        leases = Leases(door.running)
+        self._stack.callback(leases.close)
+        return _Parts(door, graphs, store, programs, coordinator, sessions, leases)
 
     def _serve(self, workers: int, bounds: Bounds, started: float, boot_id: bytes) -> None:
         identity = Identity(
@@ -223,9 +230,9 @@ def private_folder(settings: Settings) -> Path | None:
 def _servicers(parts: _Parts, identity: Identity, bounds: Bounds) -> dict[str, Servicer]:
     computations = tuple(c.name.lower() for c in SERVED)
     info = ServerServicer(identity, bounds, computations)
-    gradient = GradientServicer(
-        parts.door, parts.graphs, parts.programs, parts.coordinator, parts.store, identity.numerics
-    )
+    runner = Runner(parts.door, parts.graphs, parts.coordinator, parts.store, identity.numerics)
+    leasing = LeaseServicer(runner, parts.programs, parts.leases)
+    gradient = GradientServicer(runner, parts.programs, leasing.open)
     session = SessionServicer(parts.sessions, parts.graphs, parts.store, identity.numerics)
     checkpoint = CheckpointServicer(session, parts.sessions)
     objects = ObjectServicer(parts.store)
@@ -235,6 +242,8 @@ def _servicers(parts: _Parts, identity: Identity, bounds: Bounds) -> dict[str, S
         calls.COMPUTE.path: gradient.compute,
         calls.ESTIMATE.path: gradient.estimate,
         calls.EXPLAIN.path: gradient.explain,
+        calls.DERIVE.path: leasing.derive,
+        calls.RELEASE.path: leasing.release,
         calls.CREATE.path: session.create,
         calls.OPEN.path: session.open,
         calls.STEP.path: session.step,

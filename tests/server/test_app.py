@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from chainrule import calls
 from chainrule.errors import TLSConfigError, Unavailable
 from chainrule.proto.v1 import server_pb2
+from chainrule.wire.records import Computation
 from chainrule_server.app import App, bounds_of, private_folder
 from support.server_process import WAIT_S, server_process
 from support.serving import Scene, serving, settings_for
@@ -75,7 +76,7 @@ def test_info_says_what_the_server_allows(scene: Scene) -> None:
     assert len(info.instance_id) == len(info.boot_id) == 16
     assert len(info.primitives_digest) == 32
     assert "MatMul" in info.primitives
-    assert set(info.computations) == {"value", "grad", "vjp", "jvp", "hvp"}
+    assert set(info.computations) == {c.name.lower() for c in Computation}
     assert not info.private
 
 

@@ -56,9 +56,18 @@ class ByteBudget:
         try:
             yield
         finally:
-            with self._changed:
-                self._used -= nbytes
-                self._changed.notify_all()
+            self.give(nbytes)
+
+    def hold(self, nbytes: int) -> None:
+        """Count bytes that a running reservation holds already and that stay when it ends."""
+        with self._changed:
+            self._used += nbytes
+
+    def give(self, nbytes: int) -> None:
+        """Give back what was held."""
+        with self._changed:
+            self._used -= nbytes
+            self._changed.notify_all()
 
     def wake(self) -> None:
         """Have waiting reservations look at their cancellation again."""

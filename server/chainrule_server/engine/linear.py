@@ -59,6 +59,15 @@ def cut(flat: Flat, n_primals: int, n_values: int) -> Parts:
     return Parts(forward, linear, n_values)
 
 
+def chosen(flat: Flat, results: Sequence[int]) -> Flat:
+    """The function of some of the outputs, with the inputs alone that they need, in their order."""
+    f = flat.function
+    targets = [f.outputs[k] for k in results]
+    needed = _needed(f.inputs, targets, lambda row: True)
+    given = {row: f.input_names[row] for row in range(f.n_inputs) if row in needed.rows}
+    return _part(flat, given, targets, [f.output_names[k] for k in results])
+
+
 def _moving(inputs: Sequence[tuple[int, ...]], seeds: set[int]) -> set[int]:
     """Rows that depend on a seed, or are not to be kept."""
     moving = set(seeds)

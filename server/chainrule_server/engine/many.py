@@ -143,6 +143,12 @@ def check_wrt(function: Function, wrt: Sequence[int], outs: Sequence[int]) -> No
     named = [(function.input_names[i], function.in_avals[i]) for i in wrt]
     ends = [(function.output_names[k], function.out_avals[k]) for k in outs]
     for group in (named, ends):
+        if not group:
+            raise InvalidGraph(
+                "a derivative, and there is no array of floats on one of its sides",
+                code=ErrorCode.NOT_DIFFERENTIABLE,
+                cure="convert one to a floating-point dtype",
+            )
         names = [name for name, _ in group]
         for name, aval in group:
             if not aval.dtype.is_float:

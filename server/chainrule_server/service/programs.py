@@ -12,6 +12,7 @@ from chainrule_server.door.graphs import Known
 from chainrule_server.engine.accumulate import compile_gradients, compile_update
 from chainrule_server.engine.compiler import compile_request
 from chainrule_server.engine.explain import Explanation, explain
+from chainrule_server.engine.linearize import Linearized, linearize
 from chainrule_server.engine.program import Program
 from chainrule_server.engine.requests import Request
 from chainrule_server.engine.step import compile_forward, compile_step
@@ -65,6 +66,7 @@ class Programs:
         self._lock = threading.Lock()
         self._requests: dict[str, Cache[Program]] = {}
         self._explanations: dict[str, Cache[Explanation]] = {}
+        self._linearized: dict[str, Cache[Linearized]] = {}
         self._steps: Cache[Program] = Cache(256)
         self._numerics_id = numerics_id
 
@@ -88,6 +90,24 @@ class Programs:
         return cache.get(
             key, lambda: compile_request(known.graph, requests, microshard=microshard or None)
         )
+
+    def linearized(
+        self,
+        tenant: str,
+        known: Known,
+        wrt: tuple[str, ...],
+        outs: tuple[str, ...],
+        microshard: int,
+    ) -> Linearized:
+        """A graph cut at the residuals of its derivatives.
+
+        Raises:
+            GraphError: names that are not there, or that have no derivative.
+        """
+        with self._lock:
+            cache = self._linearized.setdefault(tenant, Cache(self._tenant_size))
+        key = (known.digest, known.graph.debug, wrt, outs, microshard)
+        return cache.get(key, lambda: linearize(known.graph, wrt, outs, microshard))
 
     def explanation(
         self, tenant: str, known: Known, wrt: tuple[str, ...], output: str

@@ -77,16 +77,25 @@ def _request(wish: Wish, main: Function, field: str) -> Request:
             field=f"{field}.lanes",
             cure="leave lanes out; they are of a vjp, jvp or hvp",
         )
-    if wish.lanes > _MAX_LANES:
+    check_lanes(wish.lanes, field)
+    return Request(kind, wish.wrt, () if kind is Kind.VALUE else wish.outs, wish.lanes)
+
+
+def check_lanes(lanes: int, field: str) -> None:
+    """Refuse more seeds than a call may have.
+
+    Raises:
+        LimitExceeded: TOO_LARGE.
+    """
+    if lanes > _MAX_LANES:
         raise LimitExceeded(
-            f"{wish.lanes} lanes, above {_MAX_LANES}",
+            f"{lanes} lanes, above {_MAX_LANES}",
             code=ErrorCode.TOO_LARGE,
             field=f"{field}.lanes",
             cure="send them in several calls",
             limit=_MAX_LANES,
-            value=wish.lanes,
+            value=lanes,
         )
-    return Request(kind, wish.wrt, () if kind is Kind.VALUE else wish.outs, wish.lanes)
 
 
 def _out(main: Function, name: str) -> Aval:

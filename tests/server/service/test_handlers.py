@@ -51,6 +51,8 @@ def example(call: Call[Message, Message]) -> Message:
         "Compute": whole,
         "Estimate": pb.EstimateRequest(**graph, wishes=whole.wishes),
         "Explain": pb.ExplainRequest(**graph, feeds=whole.feeds, wrt=["args/0"]),
+        "Derive": pb.DeriveRequest(lease_id=b"l" * 16, wishes=whole.wishes),
+        "Release": pb.ReleaseRequest(lease_id=b"l" * 16),
         "Create": create_request(),
         "Open": session_pb2.OpenRequest(session_id=b"s" * 16, request_id=b"r" * 16),
         "Step": step,
