@@ -123,7 +123,7 @@ class Prepared:
         """Names of the outputs that have tangents."""
         return tuple(n for n in self.outs() if self.graph.out_avals[n].dtype.is_float)
 
-    def tangent(self, values: Mapping[str, Array], tangents: Mapping[str, Array]) -> Any:
+    def tangent(self, values: Mapping[str, object], tangents: Mapping[str, Array]) -> Any:
         """Tangents by output name with the value's structure; None beside integers."""
         return self.graph.unflatten(
             {n: owned(tangents[n]) if n in tangents else None for n in values}
