@@ -1,4 +1,4 @@
-"""Offsets in one block of memory: first fit among the holes, lowest offset first."""
+"""Offsets in one block of memory: best fit among the holes, lowest offset first."""
 
 from bisect import bisect_left, insort
 
@@ -11,37 +11,55 @@ def aligned(nbytes: int) -> int:
 
 
 class Arena:
-    """Hands out byte ranges of a block that grows as needed; `peak` is how large it has to be."""
+    """Hands out byte ranges of a block that grows as needed; `peak` is how large it has to be.
+
+    Cost: two searches in sorted lists a call, however many holes there are.
+    """
 
     def __init__(self) -> None:
         self.peak = 0
-        self._holes: list[tuple[int, int]] = []  # (offset, bytes), sorted, never adjacent
+        # Never adjacent; the same holes in two orders, (offset, bytes) and (bytes, offset).
+        self._by_offset: list[tuple[int, int]] = []
+        self._by_size: list[tuple[int, int]] = []
 
     def take(self, nbytes: int) -> int:
         """The offset of a free range; the smallest hole that fits keeps large ones for large values."""
         need = max(aligned(nbytes), ALIGNMENT)
-        fits = [(size, offset) for offset, size in self._holes if size >= need]
-        if fits:
-            size, offset = min(fits)
-            self._holes.remove((offset, size))
+        at = bisect_left(self._by_size, (need, 0))
+        if at < len(self._by_size):
+            size, offset = self._by_size[at]
+            self._close(offset, size)
             if size > need:
-                insort(self._holes, (offset + need, size - need))
+                self._open(offset + need, size - need)
             return offset
         # The last hole may reach the end of the block: grow from there.
-        if self._holes and sum(self._holes[-1]) == self.peak:
-            offset, _ = self._holes.pop()
-        else:
-            offset = self.peak
+        offset = self.peak
+        if self._by_offset and sum(self._by_offset[-1]) == self.peak:
+            offset, size = self._by_offset[-1]
+            self._close(offset, size)
         self.peak = offset + need
         return offset
 
     def give(self, offset: int, nbytes: int) -> None:
         """The range is free again; merged with the holes beside it."""
         size = max(aligned(nbytes), ALIGNMENT)
-        at = bisect_left(self._holes, (offset, size))
-        if at < len(self._holes) and offset + size == self._holes[at][0]:
-            size += self._holes.pop(at)[1]
-        if at and sum(self._holes[at - 1]) == offset:
-            before, length = self._holes.pop(at - 1)
-            offset, size = before, length + size
-        insort(self._holes, (offset, size))
+        at = bisect_left(self._by_offset, (offset, size))
+        behind = self._by_offset[at : at + 1]
+        before = self._by_offset[at - 1 : at] if at else []
+        for start, length in behind:
+            if start == offset + size:
+                self._close(start, length)
+                size += length
+        for start, length in before:
+            if start + length == offset:
+                self._close(start, length)
+                offset, size = start, length + size
+        self._open(offset, size)
+
+    def _open(self, offset: int, size: int) -> None:
+        insort(self._by_offset, (offset, size))
+        insort(self._by_size, (size, offset))
+
+    def _close(self, offset: int, size: int) -> None:
+        del self._by_offset[bisect_left(self._by_offset, (offset, size))]
+        del self._by_size[bisect_left(self._by_size, (size, offset))]
