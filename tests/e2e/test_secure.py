@@ -1,9 +1,7 @@
 """TLS and tokens, against a real server with real certificates."""
 
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from support.server_process import server_process
 
 SUBJECT = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -34,13 +33,6 @@ def certificate(folder: Path, name: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     if shutil.which("openssl") is None:
@@ -55,18 +47,10 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     found = re.search(r"nowhere\): (\S+)\nline for --token-file: (\S+)", made)
     assert found is not None, made
     (folder / "tokens").write_text(found[2] + "\n")
-    address = f"localhost:{free_port()}"
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("CHAINRULE_")}
-    options = ["--listen", address, "--health-listen", "off", "--workers", "1"]
-    options += ["--data-dir", str(folder / "data"), "--token-file", str(folder / "tokens")]
+    options = ["--token-file", str(folder / "tokens")]
     options += ["--tls-cert", str(folder / "server.crt"), "--tls-key", str(folder / "server.key")]
-    with subprocess.Popen(
-        [*server, *options], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=kept
-    ) as process:
-        with cr.connect(address, token=found[1], tls=folder / "server.crt") as client:
-            client.info(timeout_s=60.0)
-        yield Secure(address, found[1], folder)
-        process.terminate()
+    with server_process(folder, *options) as process:
+        yield Secure(process.until("serving")["address"], found[1], folder)
 
 
 def test_the_right_token_over_the_right_authority_is_served(secure: Secure) -> None:
