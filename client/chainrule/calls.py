@@ -283,6 +283,24 @@ LIST_CHECKPOINTS = Call(
     10.0,
     _FREELY,
 )
+FORK = Call(
+    _V1 + "SessionService/Fork",
+    session.ForkRequest,
+    session.ForkResponse,
+    _SMALL,
+    MIB,
+    60.0,
+    _BY_ID,
+)
+GET_LOG = Call(
+    _V1 + "SessionService/GetLog",
+    session.GetLogRequest,
+    session.GetLogResponse,
+    KIB,
+    MESSAGE_BYTES,
+    60.0,
+    _FREELY,
+)
 EVALUATE = Call(
     _V1 + "SessionService/Evaluate",
     session.EvaluateRequest,
@@ -376,6 +394,8 @@ CALLS: dict[str, Call[Message, Message]] = {
         SAVE,
         RESTORE,
         LIST_CHECKPOINTS,
+        FORK,
+        GET_LOG,
         EVALUATE,
         GET_STATE,
         LIST,

@@ -190,6 +190,30 @@ class SessionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One applied operation as the server's log keeps it.
+
+    Attributes:
+        seq: its number, from 1.
+        method: `Step`, `Save`, ...
+        epoch: it came from whoever had opened the session for the so-manieth time.
+        step: updates after it.
+        loss, grad_norm: None where the operation computes none.
+        receipt: the chain value after it, in hex.
+        digest: of what was asked, in hex.
+    """
+
+    seq: int
+    method: str
+    epoch: int
+    step: int
+    loss: float | None
+    grad_norm: float | None
+    receipt: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointInfo:
     """The state of a session under a name.
 

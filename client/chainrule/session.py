@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from chainrule import checkpointing, fitting
+from chainrule import checkpointing, fitting, forking
 from chainrule.calls import (
     CLOSE,
     DISCARD_GRADIENTS,
@@ -27,7 +28,7 @@ from chainrule.pipeline import Pending
 from chainrule.predicting import trace_prediction
 from chainrule.prepared import Function, owned
 from chainrule.proto.v1 import session_pb2 as pb
-from chainrule.results import CheckpointInfo, Evaluation, StepResult, durability_name
+from chainrule.results import CheckpointInfo, Evaluation, LogEntry, StepResult, durability_name
 from chainrule.tracing.leaves import leaves_of
 from chainrule.transport import Transport
 from chainrule.wire.records import Head
@@ -316,6 +317,42 @@ class Session:
         wait_s = self._talk.left(timeout_s)
         found = checkpointing.find_checkpoint(self._talk.transport, name_or_digest, wait_s)
         checkpointing.restore(self._talk, found, allow_drift, wait_s)
+
+    def fork(
+        self,
+        name: str | None = None,
+        *,
+        at: str | int | None = None,
+        timeout_s: float | None = None,
+    ) -> "Session":
+        """A new session that goes on from this one's state; neither hears of the other again.
+
+        The server copies nothing before one of the two writes.
+
+        Args:
+            name: to open it by.
+            at: begin at a checkpoint of this session (its name) or after an operation whose state is kept
+                (its number); None: where the session stands after all operations so far.
+            timeout_s: for everything.
+
+        Raises:
+            NotFound: no such checkpoint, or nobody kept that state.
+            NameTaken: another session has the name.
+        """
+        talk = self._talk
+        at_seq = 0 if at is None else at
+        if isinstance(at_seq, str):
+            wait_s = talk.left(timeout_s)
+            at_seq = checkpointing.find_checkpoint(talk.transport, at_seq, wait_s).seq
+        head = forking.fork(talk, name, at_seq, timeout_s)
+        graphs = replace(talk.graphs, known=dict(talk.graphs.known))
+        return Session(
+            talk.transport, talk.objects, talk.gradients, head, graphs, timeout_s=talk.timeout_s
+        )
+
+    def log(self, from_seq: int = 1, *, timeout_s: float | None = None) -> tuple[LogEntry, ...]:
+        """Applied operations from one on, as the server keeps them."""
+        return tuple(forking.read_log(self._talk, from_seq, timeout_s))
 
     def close(self, *, timeout_s: float | None = None) -> None:
         """Ends the session for good: the server forgets its state. Closing twice is no error."""

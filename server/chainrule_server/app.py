@@ -254,6 +254,8 @@ def _servicers(parts: _Parts, identity: Identity, bounds: Bounds) -> dict[str, S
         calls.SAVE.path: checkpoint.save,
         calls.RESTORE.path: checkpoint.restore,
         calls.LIST_CHECKPOINTS.path: checkpoint.list_checkpoints,
+        calls.FORK.path: session.fork,
+        calls.GET_LOG.path: session.get_log,
         calls.EVALUATE.path: session.evaluate,
         calls.GET_STATE.path: session.get_state,
         calls.LIST.path: session.list,

@@ -32,6 +32,7 @@ from chainrule_server.sessions.types import (
     Caller,
     CreateSpec,
     Durability,
+    ForkSpec,
     Head,
     NamedTensor,
     NonFinitePolicy,
@@ -114,6 +115,16 @@ class Scene:
     def create(self, word: str = "a", tenant: str = "tenant", **changes: object) -> "Client":
         reply = self.registry.create(caller(tenant), create_spec(word, **changes))
         return Client(self.registry, reply.head, tenant)
+
+    def fork(self, parent: "Client", word: str, **fields: object) -> "Client":
+        spec = ForkSpec(
+            session_id(word + " fork"),
+            parent.head.session_id,
+            session_id(word),
+            **fields,  # type: ignore[arg-type]
+        )
+        reply = self.registry.fork(caller(parent.tenant), spec)
+        return Client(self.registry, reply.head, parent.tenant)
 
     def open(self, word: str = "a", **fields: object) -> "Client":
         spec = OpenSpec(session_id(word), os.urandom(16), **fields)  # type: ignore[arg-type]

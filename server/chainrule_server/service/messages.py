@@ -14,7 +14,8 @@ from chainrule.wire.reports import notices_to_proto, numerics_to_proto, resource
 from chainrule.wire.tensor import Array, check_digest, tensors_from_proto
 from chainrule_server.door.graphs import GraphStore
 from chainrule_server.service.results import Outbox
-from chainrule_server.sessions import types
+from chainrule_server.sessions import replies, types
+from chainrule_server.sessions.record import Record
 from chainrule_server.storage.objects import ObjectStore
 
 Choice = TypeVar("Choice", bound=IntEnum)
@@ -123,8 +124,23 @@ def head_to_proto(head: types.Head, numerics: Numerics) -> pb.SessionHead:
     )
 
 
-def reply_to_proto(reply: types.OpReply, numerics: Numerics, outbox: Outbox) -> pb.OpReply:
-    """The answer to an operation."""
+def record_to_proto(record: Record, numerics: Numerics) -> pb.LogEntry:
+    """An operation of the log. Its metrics are left out: a page of them might not fit a message."""
+    reply = replace(replies.decode(record.reply), metrics=(), replayed=False)
+    words = record.method.name.split("_")
+    return pb.LogEntry(
+        seq=record.seq,
+        method="".join(word.capitalize() for word in words),
+        epoch=record.epoch,
+        request_id=record.request_id,
+        digest=record.digest,
+        client_cursor=record.cursor,
+        reply=reply_to_proto(reply, numerics, None),
+    )
+
+
+def reply_to_proto(reply: types.OpReply, numerics: Numerics, outbox: Outbox | None) -> pb.OpReply:
+    """The answer to an operation; metrics go out through the outbox, where there are any."""
     return pb.OpReply(
         seq=reply.seq,
         step=reply.step,
@@ -135,7 +151,7 @@ def reply_to_proto(reply: types.OpReply, numerics: Numerics, outbox: Outbox) -> 
         grad_norm=reply.grad_norm,
         parameter_grad_norms=[pb.NamedNumber(name=n, value=v) for n, v in reply.grad_norms],
         finite=reply.finite,
-        metrics=outbox.named(reply.metrics),
+        metrics=outbox.named(reply.metrics) if outbox is not None else (),
         resources=spent_to_proto(reply.resources),
         receipts=[
             pb.Receipt(name=r.name, digest=r.digest, scheme=r.scheme) for r in reply.receipts

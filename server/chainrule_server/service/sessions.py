@@ -1,4 +1,4 @@
-"""Create, Open, Step, Evaluate, GetState, List, Close."""
+"""Sessions: made, forked, opened, operated, read, closed."""
 
 from dataclasses import replace
 from typing import Protocol
@@ -14,6 +14,7 @@ from chainrule_server.door.request import Body, Request
 from chainrule_server.service import messages
 from chainrule_server.service.results import Outbox
 from chainrule_server.sessions import bodies, types
+from chainrule_server.sessions.record import Record
 from chainrule_server.storage.objects import ObjectStore
 from chainrule_server.telemetry import logger
 
@@ -25,6 +26,10 @@ class Sessions(Protocol):
     """The registry, as the service sees it."""
 
     def create(self, caller: types.Caller, spec: types.CreateSpec) -> types.CreateReply: ...
+    def fork(self, caller: types.Caller, spec: types.ForkSpec) -> types.CreateReply: ...
+    def log(
+        self, caller: types.Caller, session_id: bytes, from_seq: int, limit: int
+    ) -> tuple[tuple[Record, ...], int, int]: ...
     def open(self, caller: types.Caller, spec: types.OpenSpec) -> types.Head: ...
     def apply(
         self, caller: types.Caller, header: types.OpHeader, body: bodies.Body
@@ -95,6 +100,33 @@ class SessionServicer:
             head=messages.head_to_proto(reply.head, self._numerics),
             notices=messages.told_to_proto(reply.head.notices),
             replayed=reply.replayed,
+        )
+
+    def fork(self, request: Request[pb.ForkRequest]) -> pb.ForkResponse:
+        """A session that begins where another one stands or stood."""
+        body = request.body
+        spec = types.ForkSpec(
+            request_id=body.request_id,
+            parent_id=body.parent_id,
+            child_id=body.child_id,
+            at_seq=body.at_seq,
+            name=body.name,
+        )
+        reply = self._sessions.fork(caller_of(request), spec)
+        head = messages.head_to_proto(reply.head, self._numerics)
+        return pb.ForkResponse(head=head, replayed=reply.replayed)
+
+    def get_log(self, request: Request[pb.GetLogRequest]) -> pb.GetLogResponse:
+        """Applied operations as the log keeps them."""
+        body = request.body
+        limit = min(body.limit or _PAGE, _MAX_PAGE)
+        found, first, following = self._sessions.log(
+            caller_of(request), body.session_id, body.from_seq, limit
+        )
+        return pb.GetLogResponse(
+            entries=[messages.record_to_proto(record, self._numerics) for record in found],
+            first_seq=first,
+            next_seq=following,
         )
 
     def open(self, request: Request[pb.OpenRequest]) -> pb.OpenResponse:

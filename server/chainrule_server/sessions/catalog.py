@@ -16,7 +16,6 @@ from chainrule_server.sessions.limits import SessionLimits
 from chainrule_server.sessions.manifest import Manifest, decode_manifest
 from chainrule_server.sessions.record import Record, decode_record
 from chainrule_server.sessions.turns import not_found
-from chainrule_server.sessions.types import CreateSpec
 from chainrule_server.storage.disk import Disk
 from chainrule_server.storage.failures import translated
 from chainrule_server.storage.files import read_file, remove_tree
@@ -63,29 +62,29 @@ class Catalog:
         """The folder of a session that isn't finished; gone at the next start."""
         return self._home(_UNFINISHED + session_id.hex())
 
-    def check_new(self, spec: CreateSpec, limits: SessionLimits) -> None:
-        """That a Create may make a session.
+    def check_new(self, session_id: bytes, wanted: str, limits: SessionLimits) -> None:
+        """That a Create or Fork may make a session with this id and name.
 
         Raises:
             SessionError: the id was used and closed (SESSION_CLOSED), or is in use (NAME_TAKEN).
             Overloaded: as many sessions as the tenant may have (QUOTA).
         """
-        if spec.session_id in self.stones:
+        if session_id in self.stones:
             raise SessionError(
                 "a session with this id was closed",
                 code=ErrorCode.SESSION_CLOSED,
                 field="session_id",
                 cure="create it with 16 new random bytes",
             )
-        if spec.session_id in self.manifests or spec.session_id in self.damaged:
+        if session_id in self.manifests or session_id in self.damaged:
             raise NameTaken(
-                "another Create has made a session with this id",
+                "another Create or Fork has made a session with this id",
                 field="session_id",
                 cure="create it with 16 new random bytes",
             )
-        if spec.name and spec.name in self._names:
+        if wanted and wanted in self._names:
             raise NameTaken(
-                f"the name {spec.name} belongs to another session",
+                f"the name {wanted} belongs to another session",
                 field="name",
                 cure="open that session by its name, close it, or take another name",
             )

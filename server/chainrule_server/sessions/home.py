@@ -4,6 +4,7 @@ manifest          what the session is
 graphs/<digest>   canonical bytes of its graphs
 objects/<digest>  second names of objects its graphs capture
 log  state        its history and where it stands
+base  origin      in place of state in a fork that hasn't written yet: its parent's file, its own headers
 tombstone         all that stays of a closed one
 """
 
@@ -44,6 +45,13 @@ class Home(Protocol):
     def adopt(self, name: str) -> None:
         """Let `name.new`, which is whole, take the place of `name`."""
 
+    @property
+    def is_lent(self) -> bool:
+        """Whether a fork lives on this session's state file."""
+
+    def lend(self, child: "Home") -> bool:
+        """Give a fork the state file without a copy; False where that can't be."""
+
 
 class MemoryHome:
     """Of a session with durability `memory`: nothing on disk, gone with the server."""
@@ -75,6 +83,13 @@ class MemoryHome:
 
     def adopt(self, name: str) -> None:
         pass
+
+    @property
+    def is_lent(self) -> bool:
+        return False
+
+    def lend(self, child: Home) -> bool:
+        return False
 
 
 class FolderHome:
@@ -122,6 +137,25 @@ class FolderHome:
 
     def adopt(self, name: str) -> None:
         self._disk.rename(self.path / f"{name}.new", self.path / name)
+        for old in ("base", "origin"):
+            self._disk.unlink(self.path / old)
+
+    @property
+    def is_lent(self) -> bool:
+        found = self._disk.stat(self.path / "state")
+        return found is not None and found.st_nlink > 1
+
+    @property
+    def is_fork(self) -> bool:
+        """Whether the state lies in a parent's file."""
+        return self._disk.stat(self.path / "origin") is not None
+
+    def lend(self, child: Home) -> bool:
+        if not isinstance(child, FolderHome):
+            return False
+        name = "state" if self._disk.stat(self.path / "state") is not None else "base"
+        self._disk.link(self.path / name, child.path / "base")
+        return True
 
     def bury(self, stone: bytes) -> None:
         """Leave nothing but a tombstone; safe to do again after any interruption."""
@@ -131,7 +165,7 @@ class FolderHome:
 
     def clear(self) -> None:
         """Take away what a tombstone makes useless."""
-        for name in ("log", "state"):
+        for name in ("log", "state", "base", "origin"):
             self._disk.unlink(self.path / name)
         for name in ("graphs", "objects"):
             remove_tree(self._disk, self.path / name)

@@ -5,14 +5,14 @@ waits for it, because recovery takes one record ahead of the header for a commit
 The session's lock is held for every call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from chainrule.errors import Applied, ChainruleError
 from chainrule_server.sessions.header import StateHeader
 from chainrule_server.sessions.home import Home
 from chainrule_server.sessions.layout import StateLayout
-from chainrule_server.sessions.log import Log
+from chainrule_server.sessions.log import Entry, Log
 from chainrule_server.sessions.order import Kept, Ledger
 from chainrule_server.sessions.record import Record
 from chainrule_server.sessions.state import StateFile, names_of
@@ -25,6 +25,7 @@ class Journal:
     Attributes:
         ledger: where the session stands.
         state: the buffers.
+        home: where they lie.
         durable_seq: the last operation known to survive loss of power.
     """
 
@@ -40,7 +41,7 @@ class Journal:
         self.ledger = ledger
         self.state = state
         self.durable_seq = header.seq if header.is_clean else 0
-        self._home = home
+        self.home = home
         self._log = log
         self._header = header
         self._boot_id = boot_id
@@ -77,6 +78,26 @@ class Journal:
         """The leaves that are the state now."""
         return names_of(self.state.layout, with_gradients=self.ledger.pending.count > 0)
 
+    def history(self) -> Iterator[Entry]:
+        """The records of the log, from its beginning.
+
+        Raises:
+            Overloaded, Unavailable: it can't be read now.
+        """
+        with translated("reading the session's log"):
+            yield from self._log.history()
+
+    def own_state(self, forget: Callable[[bytes], None]) -> None:
+        """Before a write: have a state file that no other session lives on. The caller has the turn.
+
+        Raises:
+            Overloaded, Unavailable: there is no room for one.
+        """
+        with translated("looking at the session's state"):
+            is_shared = self.state.is_borrowed or self.home.is_lent
+        if is_shared:
+            self.move_state(self.state.layout, forget)
+
     def move_state(self, layout: StateLayout, forget: Callable[[bytes], None]) -> None:
         """Give the state a file of its own with this layout; `forget` hears the key of the old one.
 
@@ -87,7 +108,7 @@ class Journal:
         """
         old, version = self.state, self.ledger.state_version
         with translated("making room for the session's state"):
-            fd = self._home.open("state.new", create=True)
+            fd = self.home.open("state.new", create=True)
             try:
                 self.state = StateFile.renewed(old, fd, layout)
                 try:
@@ -95,7 +116,7 @@ class Journal:
                     self.state.write(version, ((n, old.read(version, n)) for n in names))
                     for _ in range(2):
                         self._write_header()
-                    self._home.adopt("state")
+                    self.home.adopt("state")
                 except BaseException:
                     self.state = old
                     raise

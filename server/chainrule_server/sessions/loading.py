@@ -25,17 +25,20 @@ def load(maker: Maker, home: FolderHome, manifest: Manifest) -> Journal:
     descriptors: list[int] = []
     try:
         with translated("opening the session"):
-            for name in ("log", "state"):
+            is_borrowed = disk.stat(home.path / "state") is None and home.is_fork
+            for name in ("log", "base", "origin") if is_borrowed else ("log", "state"):
                 descriptors.append(_open(home, name))
             log = Log.open(disk, descriptors[0])
             if log.session_id != manifest.session_id or log.base_chain != manifest.chain:
                 raise CorruptCheckpoint("the session's log belongs to another session")
-            headers = read_headers(disk, descriptors[1])
+            # A fork that hasn't written yet has its parent's buffers and its own headers.
+            headers = read_headers(disk, descriptors[-1])
             ledger = fresh_ledger(manifest, maker.limits)
             replay_log(log, ledger, headers)
             header = headers[0]
             layout = manifest.grown_layout if header.is_grown else manifest.layout
-            state = StateFile(disk, descriptors[1], layout, header.buffer_offset)
+            header_fd = descriptors[2] if is_borrowed else None
+            state = StateFile(disk, descriptors[1], layout, header.buffer_offset, header_fd)
             if disk.size(descriptors[1]) < state.nbytes:
                 raise CorruptCheckpoint("the session's state is shorter than its layout")
             check_state(state, header, ledger, maker.boot_id)
@@ -51,7 +54,8 @@ def glance(maker: Maker, home: FolderHome, manifest: Manifest) -> Head:
     notices: tuple[Notice, ...] = ()
     headers: tuple[StateHeader, ...] = ()
     try:
-        fd = maker.disk.open(home.path / "state")
+        is_fork = maker.disk.stat(home.path / "state") is None and home.is_fork
+        fd = maker.disk.open(home.path / ("origin" if is_fork else "state"))
         try:
             headers = read_headers(maker.disk, fd)
         finally:

@@ -93,6 +93,15 @@ class Log:
             offset, self.end = self.end, self.end + len(frame)
             yield Entry(record, offset, self.end, chain)
 
+    def history(self) -> Iterator[Entry]:
+        """The records that are committed now, read again; the log may grow meanwhile."""
+        reader = Log(self._disk, self._fd, self.session_id, self.base_seq, self.base_chain)
+        end = self.end
+        for entry in reader.entries():
+            if entry.end > end:
+                return
+            yield entry
+
     def append(self, record: Record) -> Entry:
         """Add a record by one write.
 

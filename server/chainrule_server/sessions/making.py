@@ -1,6 +1,7 @@
 """Where sessions are put together: made in a folder that counts when it is whole, or found again."""
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -8,18 +9,20 @@ from functools import partial
 from chainrule.errors import ChainruleError
 from chainrule.ir.graph import Graph
 from chainrule.ir.tensors import Array
+from chainrule_server.sessions.applying import Room
 from chainrule_server.sessions.book import GraphBook
 from chainrule_server.sessions.catalog import Catalog
 from chainrule_server.sessions.checkpoints import Checkpoints
 from chainrule_server.sessions.creation import Maker, build, keep_graphs
 from chainrule_server.sessions.failpoints import Failpoints
+from chainrule_server.sessions.forking import begin, child_manifest, point_of
 from chainrule_server.sessions.home import FolderHome, Home, MemoryHome
 from chainrule_server.sessions.journal import Journal
 from chainrule_server.sessions.loading import load
 from chainrule_server.sessions.manifest import Manifest
 from chainrule_server.sessions.session import Session, Surroundings
 from chainrule_server.sessions.turns import Budget
-from chainrule_server.sessions.types import CreateSpec, Durability
+from chainrule_server.sessions.types import CreateSpec, Durability, ForkSpec
 from chainrule_server.storage.failures import translated
 from chainrule_server.storage.files import remove_tree, replace_file
 from chainrule_server.storage.folder import DataFolder
@@ -66,6 +69,22 @@ class Workshop:
             for digest in manifest.graphs:
                 book.step(digest)
             return lambda: build(self._maker, home, manifest, arrays)
+
+        return self.make(tenant, catalog, manifest, fill)
+
+    def fork(self, tenant: str, catalog: Catalog, room: Room, spec: ForkSpec) -> Session:
+        """The child of a session whose turn the caller has, whole or not at all."""
+        point = point_of(room, spec.at_seq)
+        parent = room.journal.home
+        graphs = tuple(d for d in room.book.digests)
+        manifest = child_manifest(room.manifest, spec, point, graphs, time.time())
+
+        def fill(home: Home) -> Callable[[], Journal]:
+            for digest in parent.graph_digests():
+                graph = parent.graph(digest)
+                if graph is not None:
+                    home.add_graph(digest, graph)
+            return lambda: begin(self._maker, room, home, manifest, point)
 
         return self.make(tenant, catalog, manifest, fill)
 

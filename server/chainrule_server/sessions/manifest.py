@@ -26,6 +26,7 @@ class Manifest:
         leaves: names and avals of params/.., buffers/.. and state/.., by name.
         init, update: digests of the optimizer's graphs.
         graphs: digests of the loss graphs that came with Create.
+        parent, parent_seq: the session that it was forked from, and the operation after which.
     """
 
     session_id: bytes
@@ -47,6 +48,8 @@ class Manifest:
     init: bytes
     update: bytes
     graphs: tuple[bytes, ...]
+    parent: bytes = b""
+    parent_seq: int = 0
 
     @property
     def layout(self) -> StateLayout:
@@ -92,6 +95,8 @@ class Manifest:
             "init": self.init.hex(),
             "update": self.update.hex(),
             "graphs": [digest.hex() for digest in self.graphs],
+            "parent": self.parent.hex(),
+            "parent_seq": self.parent_seq,
         }
         text = json.dumps(body)
         return json.dumps({"sha256": _sha256(text), "manifest": text}, indent=1).encode() + b"\n"
@@ -135,6 +140,9 @@ def decode_manifest(data: bytes) -> Manifest:
         init=bytes.fromhex(body["init"]),
         update=bytes.fromhex(body["update"]),
         graphs=tuple(map(bytes.fromhex, body["graphs"])),
+        # Not there in manifests of before forks were served.
+        parent=bytes.fromhex(body.get("parent", "")),
+        parent_seq=body.get("parent_seq", 0),
     )
 
 

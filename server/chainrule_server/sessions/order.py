@@ -143,6 +143,10 @@ class Ledger:
         if record.kind is Kind.OPEN:
             _remember(self.opens, record.request_id, record.epoch, _OPENS_KEPT)
             return
+        if record.kind is Kind.BASE:
+            self.step, self.state_version = record.step, record.state_version
+            self.cursor, self.pending = record.cursor, record.pending
+            return
         kept = Kept(record.digest, record.prev, entry.chain, entry.offset)
         _remember(self.kept, record.seq, kept, self.replies)
         self.seq, self.chain = record.seq, entry.chain

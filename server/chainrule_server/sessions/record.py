@@ -31,6 +31,7 @@ class Kind(IntEnum):
 
     OPERATION = 1
     OPEN = 2
+    BASE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,11 @@ NO_GRADIENTS = Pending()
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An applied operation, or a raised epoch (which has the seq of the operation before it).
+    """An applied operation, a raised epoch or where the log begins (with the seq of what was before).
 
     Attributes:
         prev: the chain value before this record.
-        digest: of the operation; zeros for an epoch.
+        digest: of the operation; zeros for what is none.
         step, state_version: after it.
         cursor: the client's own bytes.
         reply: `replies.encode` of the answer.

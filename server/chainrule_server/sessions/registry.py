@@ -32,12 +32,13 @@ from chainrule_server.sessions.creation import (
 )
 from chainrule_server.sessions.digests import check_bytes, check_header, create_digest
 from chainrule_server.sessions.failpoints import Failpoints, NoFailpoints
+from chainrule_server.sessions.forking import check_fork
 from chainrule_server.sessions.home import FolderHome
 from chainrule_server.sessions.limits import SessionLimits
 from chainrule_server.sessions.loading import glance
 from chainrule_server.sessions.making import Workshop
 from chainrule_server.sessions.manifest import Manifest
-from chainrule_server.sessions.record import decode_record
+from chainrule_server.sessions.record import Record, decode_record
 from chainrule_server.sessions.runner import Runner, StepCompiler
 from chainrule_server.sessions.session import Session
 from chainrule_server.sessions.shelf import Shelf
@@ -49,6 +50,7 @@ from chainrule_server.sessions.types import (
     Durability,
     EvaluateReply,
     EvaluateSpec,
+    ForkSpec,
     Head,
     OpenSpec,
     OpHeader,
@@ -110,7 +112,7 @@ class SessionRegistry:
                 known = catalog.manifests.get(spec.session_id)
                 if known and (known.request_id, known.digest) == (spec.request_id, digest):
                     return CreateReply(self._first_head(caller.tenant, known), replayed=True)
-                catalog.check_new(spec, self._limits)
+                catalog.check_new(spec.session_id, spec.name, self._limits)
             arrays = first_state(self._maker, caller, spec)
             manifest = manifest_of(self._maker, spec, digest, arrays, time.time())
             session = self._workshop.create(caller.tenant, catalog, manifest, spec, arrays)
@@ -118,6 +120,45 @@ class SessionRegistry:
             with catalog.lock:
                 catalog.add(manifest)
             return CreateReply(session.head(with_digest=True))
+
+    def fork(self, caller: Caller, spec: ForkSpec) -> CreateReply:
+        """A session that begins where another stands or stood. The same request again, the same answer.
+
+        Raises:
+            NotFound: no such parent, or nobody kept its state there.
+            NameTaken, SessionError: as `create`.
+            CorruptCheckpoint: the checkpoint that kept it is damaged.
+        """
+        self._check_serving()
+        check_fork(spec)
+        catalog = self._catalog(caller.tenant)
+        with catalog.making:
+            with catalog.lock:
+                known = catalog.manifests.get(spec.child_id)
+                if known and (known.request_id, known.parent) == (spec.request_id, spec.parent_id):
+                    return CreateReply(self._first_head(caller.tenant, known), replayed=True)
+                catalog.check_new(spec.child_id, spec.name, self._limits)
+            with (
+                self._use(caller.tenant, spec.parent_id) as parent,
+                parent.standing(caller) as room,
+            ):
+                session = self._workshop.fork(caller.tenant, catalog, room, spec)
+            self._shelf.put((caller.tenant, spec.child_id), session)
+            with catalog.lock:
+                catalog.add(session.manifest)
+            return CreateReply(session.head(with_digest=True))
+
+    def log(
+        self, caller: Caller, session_id: bytes, from_seq: int, limit: int
+    ) -> tuple[tuple[Record, ...], int, int]:
+        """Applied operations from one on, the first that is kept, and the next to come.
+
+        Raises:
+            NotFound: no such session.
+        """
+        with self._use(caller.tenant, session_id) as session:
+            found, first = session.log(from_seq, limit)
+            return found, first, session.head().next_seq
 
     def open(self, caller: Caller, spec: OpenSpec) -> Head:
         """Take a session over by id, or by name where the id is empty: its epoch rises.

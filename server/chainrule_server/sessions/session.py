@@ -5,6 +5,8 @@ committed under it: epoch checked again, one log record, then the header. Reader
 so they see the state between two operations.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +26,7 @@ from chainrule.ir.operations import Method, next_chain
 from chainrule.ir.tensors import tensor_digest
 from chainrule_server.sessions import replies
 from chainrule_server.sessions.applying import Room, execute
-from chainrule_server.sessions.bodies import METHOD_OF, Body, tensors_of
+from chainrule_server.sessions.bodies import METHOD_OF, Body, CloseBody, tensors_of
 from chainrule_server.sessions.book import GraphBook
 from chainrule_server.sessions.checkpoints import Checkpoints
 from chainrule_server.sessions.failpoints import Failpoints
@@ -117,6 +119,8 @@ class Session:
         if isinstance(turn, Kept):
             return self._stored(turn)
         try:
+            if not isinstance(body, CloseBody):
+                self._journal.own_state(self._around.runner.forget)
             outcome = execute(self._room, caller, body, turn, header.client_cursor)
             return self._commit(header, body, outcome)
         except ChainruleError as error:
@@ -180,6 +184,32 @@ class Session:
             )
         finally:
             self._turns.give()
+
+    @contextmanager
+    def standing(self, caller: Caller) -> Iterator[Room]:
+        """The parts of the session, which stands still as long as the block lasts.
+
+        Raises:
+            DeadlineExceeded, Cancelled, Unavailable: while it waited for its turn.
+        """
+        self._turns.take_reading(caller, 0)
+        try:
+            yield self._room
+        finally:
+            self._turns.give()
+
+    def log(self, from_seq: int, limit: int) -> tuple[tuple[Record, ...], int]:
+        """Up to `limit` applied operations from one on, and the first that the log still has."""
+        kept = (e.record for e in self._journal.history() if e.record.kind is Kind.OPERATION)
+        found: list[Record] = []
+        first = 0
+        for record in kept:
+            first = first or record.seq
+            if record.seq >= from_seq:
+                found.append(record)
+            if len(found) == limit:
+                break
+        return tuple(found), first or self._ledger.seq + 1
 
     def read(self, caller: Caller, spec: StateSpec) -> StateReply:
         """Copies of leaves between two operations; none where nothing has such a name.

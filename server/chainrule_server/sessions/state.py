@@ -35,7 +35,17 @@ class Buffers:
 class StateFile:
     """Buffers and header behind a descriptor that this object owns."""
 
-    def __init__(self, disk: Disk, fd: int, layout: StateLayout, buffer_offset: int) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        fd: int,
+        layout: StateLayout,
+        buffer_offset: int,
+        header_fd: int | None = None,
+    ) -> None:
+        # A fork's buffers lie in its parent's file until it writes; its headers never do.
+        self.is_borrowed = header_fd is not None
+        self._header_fd = fd if header_fd is None else header_fd
         self.layout = layout
         # Another descriptor may be another file: no worker may mistake an old mapping for this one.
         self.key = os.urandom(16)
@@ -89,10 +99,14 @@ class StateFile:
     def close(self) -> None:
         """Give the descriptor back; workers keep their own."""
         self._disk.close(self._fd)
+        if self.is_borrowed:
+            self._disk.close(self._header_fd)
 
     def sync(self) -> None:
         """Until both buffers and the header are on the device."""
         self._disk.sync(self._fd)
+        if self.is_borrowed:
+            self._disk.sync(self._header_fd)
 
     def buffers(self, version: int) -> Buffers:
         """What a step from this version reads and where it writes the next."""
@@ -129,7 +143,7 @@ class StateFile:
 
     def write_header(self, header: StateHeader) -> None:
         """The slot whose turn it is."""
-        self._disk.write(self._fd, header.encode(), header.slot_offset)
+        self._disk.write(self._header_fd, header.encode(), header.slot_offset)
 
     def _buffer(self, version: int) -> int:
         return self._start + self._span * (version % 2)

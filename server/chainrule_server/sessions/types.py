@@ -145,6 +145,17 @@ class OpenSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ForkSpec:
+    """A session that begins where another stands (at_seq 0) or stood; child_id is the client's."""
+
+    request_id: bytes
+    parent_id: bytes
+    child_id: bytes
+    at_seq: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OpHeader:
     """Identity and order of one mutating operation."""
 

@@ -65,6 +65,10 @@ def example(call: Call[Message, Message]) -> Message:
         "Restore": session_pb2.RestoreRequest(
             header=step.header, checkpoint_digest=b"d" * 32, allow_drift=True
         ),
+        "Fork": session_pb2.ForkRequest(
+            request_id=b"r" * 16, parent_id=b"s" * 16, child_id=b"c" * 16, at_seq=2, name="n"
+        ),
+        "GetLog": session_pb2.GetLogRequest(session_id=b"s" * 16, from_seq=2, limit=3),
         "ListCheckpoints": session_pb2.ListCheckpointsRequest(name="n", page="a"),
         "SetState": session_pb2.SetStateRequest(header=step.header, tensors=step.batch),
         "Evaluate": session_pb2.EvaluateRequest(session_id=b"s" * 16),

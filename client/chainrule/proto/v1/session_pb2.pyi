@@ -508,3 +508,63 @@ class ListCheckpointsResponse(_message.Message):
     checkpoints: _containers.RepeatedCompositeFieldContainer[Checkpoint]
     next_page: str
     def __init__(self, checkpoints: _Optional[_Iterable[_Union[Checkpoint, _Mapping]]] = ..., next_page: _Optional[str] = ...) -> None: ...
+
+class ForkRequest(_message.Message):
+    __slots__ = ("request_id", "parent_id", "at_seq", "child_id", "name")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_SEQ_FIELD_NUMBER: _ClassVar[int]
+    CHILD_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    request_id: bytes
+    parent_id: bytes
+    at_seq: int
+    child_id: bytes
+    name: str
+    def __init__(self, request_id: _Optional[bytes] = ..., parent_id: _Optional[bytes] = ..., at_seq: _Optional[int] = ..., child_id: _Optional[bytes] = ..., name: _Optional[str] = ...) -> None: ...
+
+class ForkResponse(_message.Message):
+    __slots__ = ("head", "replayed")
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    head: SessionHead
+    replayed: bool
+    def __init__(self, head: _Optional[_Union[SessionHead, _Mapping]] = ..., replayed: bool = ...) -> None: ...
+
+class GetLogRequest(_message.Message):
+    __slots__ = ("session_id", "from_seq", "limit")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_SEQ_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    session_id: bytes
+    from_seq: int
+    limit: int
+    def __init__(self, session_id: _Optional[bytes] = ..., from_seq: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class LogEntry(_message.Message):
+    __slots__ = ("seq", "method", "epoch", "request_id", "digest", "client_cursor", "reply")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    method: str
+    epoch: int
+    request_id: bytes
+    digest: bytes
+    client_cursor: bytes
+    reply: OpReply
+    def __init__(self, seq: _Optional[int] = ..., method: _Optional[str] = ..., epoch: _Optional[int] = ..., request_id: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., client_cursor: _Optional[bytes] = ..., reply: _Optional[_Union[OpReply, _Mapping]] = ...) -> None: ...
+
+class GetLogResponse(_message.Message):
+    __slots__ = ("entries", "first_seq", "next_seq")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQ_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[LogEntry]
+    first_seq: int
+    next_seq: int
+    def __init__(self, entries: _Optional[_Iterable[_Union[LogEntry, _Mapping]]] = ..., first_seq: _Optional[int] = ..., next_seq: _Optional[int] = ...) -> None: ...
