@@ -10,9 +10,12 @@ from chainrule.tracing import (
     einsum,
     elementwise,
     indexing,
+    linalg,
     methods,
     movement,
+    ordering,
     reductions,
+    special,
 )
 from chainrule.tracing.graph import Graph, batch_size
 from chainrule.tracing.implicit import fixed_point, root
@@ -42,9 +45,12 @@ FAMILIES = (
     einsum,
     elementwise,
     indexing,
+    linalg,
     methods,
     movement,
+    ordering,
     reductions,
+    special,
 )
 
 __all__ = [

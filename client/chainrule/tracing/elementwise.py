@@ -190,12 +190,9 @@ def trunc(x: Any) -> Any:
 
 @implements_ufunc("rint")
 def rint(x: Any) -> Any:
-    """The nearest whole number, halves to the even one."""
+    """To the nearest integer, halves to the even one."""
     value = real(x)
-    low = floor(value)
-    rest = value - low
-    odd = low - 2 * floor(low / 2)
-    return low + where(rest > 0.5, 1.0, where(rest < 0.5, 0.0, odd))
+    return weakly(emit("Round", value), value.weak)
 
 
 @implements(np.round, np.around)

@@ -35,6 +35,9 @@ _SAME = {
     "trace": np.trace,
     "diagonal": np.diagonal,
     "round": np.round,
+    "cumsum": np.cumsum,
+    "cumprod": np.cumprod,
+    "argsort": np.argsort,
 }
 
 

@@ -351,9 +351,9 @@ def tile(A: Any, reps: Any) -> Tracer:
 
 @implements(np.pad)
 def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
-    """np.pad with one constant."""
+    """np.pad with one constant, or by places of the array: edge, reflect, symmetric, wrap."""
     if mode != "constant":
-        raise refuse(f"np.pad in mode {mode!r} can't be traced", "np.concatenate flipped slices")
+        return _padded_by_place(as_tracer(array), pad_width, mode)
     if np.ndim(constant_values):
         raise refuse(
             "np.pad with several constants can't be traced", "np.concatenate np.full arrays"
@@ -371,3 +371,18 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any
         return padded(x)
     inside = padded(as_tracer(np.broadcast_to(np.True_, x.shape)).astype(x.dtype))
     return np.where(inside != 0, padded(x), fill)
+
+
+def _padded_by_place(x: Tracer, pad_width: Any, mode: str) -> Any:
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise refuse(
+            f"np.pad in mode {mode!r} can't be traced",
+            "use constant, edge, reflect, symmetric or wrap",
+        )
+    value: Any = x
+    for axis, widths in enumerate(np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()):
+        if any(widths):
+            # Where each element comes from, by the same rule on the places themselves.
+            places = np.pad(np.arange(x.shape[axis]), widths, mode)  # type: ignore[call-overload]
+            value = np.take(value, places, axis)
+    return value

@@ -281,7 +281,6 @@ def argmin(a: Any, axis: Any = None, out: None = None, *, keepdims: Any = False)
     return argmax(-number(a), axis, out, keepdims=keepdims)
 
 
-@implements(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Any:
     """np.linalg.norm: of vectors for ord 1, 2, inf; of matrices for None and "fro"."""
     value = real(x)

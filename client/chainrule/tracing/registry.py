@@ -26,10 +26,11 @@ _CURES = {
     "put": "a traced value can't be written to; use np.where",
     "copyto": "np.full(shape, t) is np.broadcast_to(t, shape); other writes are np.where(mask, new, old)",
     "fill_diagonal": "a traced value can't be written to; use np.where(np.eye(n, dtype=bool), value, a)",
+    "linalg.eig": "np.linalg.eigh is for symmetric matrices; complex results are not in v1",
+    "linalg.eigvals": "np.linalg.eigvalsh is for symmetric matrices; complex results are not in v1",
+    "linalg.lstsq": "np.linalg.solve(a.T @ a, a.T @ b), or np.linalg.qr",
+    "linalg.matrix_rank": "a rank depends on the numbers; compute it before",
     "save": "return the value from the function",
-    "sort": "np.max and np.min trace; sort what is no parameter before",
-    "argsort": "np.argmax traces; sort what is no parameter before",
-    "median": "np.mean, np.max and np.min trace",
 }
 
 

@@ -53,6 +53,13 @@ V = numbers(5)
     ("tile", lambda x: (np.tile(x, 2), np.tile(x, (2, 1)), np.tile(x, (2, 3, 1))), (M,)),
     ("pad", lambda x: np.pad(x, 1), (M,)),
     ("pad pairs", lambda x: np.pad(x, ((1, 0), (2, 3))), (M,)),
+    (
+        "pad by place",
+        lambda x: [
+            np.pad(x, ((2, 1), (0, 3)), m) for m in ("edge", "reflect", "symmetric", "wrap")
+        ],
+        (numbers(4, 5),),
+    ),
     ("pad value", lambda x: np.pad(x, ((1, 0), (0, 2)), constant_values=3.5), (M,)),
 )
 def test_traced_equals_numpy(f: Any, args: Any) -> None:
@@ -68,7 +75,7 @@ def test_the_matrix_transpose() -> None:
     [
         (lambda x: x.reshape(5, 3), "equal size"),
         (lambda x: np.split(x, 3, axis=1), "np.array_split"),
-        (lambda x: np.pad(x, 1, mode="reflect"), "np.concatenate"),
+        (lambda x: np.pad(x, 1, mode="linear_ramp"), "edge, reflect"),
         (lambda x: np.squeeze(x, 0), "length 1"),
         (lambda x: np.repeat(x, [1, 2, 3], axis=0), "index with an int array"),
         (lambda x: np.reshape(x, -1, order="F"), "transpose first"),
