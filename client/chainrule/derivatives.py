@@ -9,6 +9,7 @@ from chainrule.gradients import Gradients, value_wish
 from chainrule.lease import Linearized, check_tangents, open_lease
 from chainrule.options import Options
 from chainrule.prepared import Function, Prepared, Wrt, lanes_of, owned, prepare
+from chainrule.verification import VerifyReport
 from chainrule.wire.records import Array, Computation, Wish
 
 
@@ -187,6 +188,31 @@ class Derivatives:
         """
         prepared, chosen = self._prepared(f, args, options)
         return open_lease(self._gradients, prepared, chosen, ttl_s)
+
+    def verify(
+        self,
+        f: Function,
+        *args: Any,
+        wrt: Wrt | None = None,
+        tolerance: float | None = None,
+        **options: Any,
+    ) -> VerifyReport:
+        """The derivatives of f at these arguments, held against values that know nothing of them.
+
+        The server compares, along random directions, each input's derivative with central differences that
+        it extrapolates over several steps, forwards with backwards (<ct, jvp t> = <vjp ct, t>), and each
+        node's tangent and rule in the same way. `seed` chooses the directions.
+
+        Args:
+            f: any function of arrays.
+            args: its arguments.
+            wrt: the number of an argument, or a tuple of them; None: all that have derivatives.
+            tolerance: relative; None: what the dtypes allow.
+            options: batch, timeout_s, max_bytes, max_flops (of all evaluations), seed, kwargs.
+        """
+        prepared, chosen = self._prepared(f, args, options)
+        names = prepared.wrt_names(prepared.differentiable() if wrt is None else wrt)
+        return self._gradients.verify(prepared, names, chosen, tolerance or 0.0)
 
     def _prepared(
         self, f: Function, args: tuple[Any, ...], given: dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from google.protobuf.message import Message
 
-from chainrule.calls import COMPUTE, DERIVE, ESTIMATE, EXPLAIN, REGISTER, RELEASE, Call
+from chainrule.calls import COMPUTE, DERIVE, ESTIMATE, EXPLAIN, REGISTER, RELEASE, VERIFY, Call
 from chainrule.errors import ChainruleError, ErrorCode, UnsplitWarning
 from chainrule.explanation import ExplainedEdge, ExplainedNode, Explanation
 from chainrule.ir.tensors import aval_of
@@ -20,11 +20,13 @@ from chainrule.proto.v1 import gradient_pb2 as pb
 from chainrule.results import Estimate
 from chainrule.tracing import Graph
 from chainrule.transport import Transport
+from chainrule.verification import VerifyReport
 from chainrule.wire.calls import node_costs_from_proto, wishes_to_proto
 from chainrule.wire.graph import debug_to_proto, graph_to_proto
 from chainrule.wire.records import Computation, Notice, Numerics, Resources, Wish
 from chainrule.wire.reports import notices_from_proto, numerics_from_proto, resources_from_proto
 from chainrule.wire.tensor import aval_to_proto, tensor_from_proto, tensors_from_proto
+from chainrule.wire.verify import check_from_proto, leaf_from_proto, node_from_proto
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Reply = TypeVar("Reply", bound=Message)
@@ -123,6 +125,39 @@ class Gradients:
         )
         reply = self._ask(DERIVE, request, graph, tuple(wish.directions.values()), deadline)
         return self._answer(reply, notices_from_proto(reply.notices), None, deadline)
+
+    def verify(
+        self,
+        prepared: Prepared,
+        wrt: Sequence[str],
+        options: Options,
+        tolerance: float,
+    ) -> VerifyReport:
+        """Derivatives held against differences of values."""
+        deadline = time.monotonic() + options.timeout_s
+        self.upload_captures(prepared.graph, deadline)
+        request = pb.VerifyRequest(
+            feeds=self._objects.to_proto(prepared.feeds, deadline=deadline),
+            wrt=wrt,
+            outs=prepared.float_outs(),
+            examples=prepared.examples,
+            seed=options.seed,
+            limits=limits_of(options),
+            tolerance=tolerance,
+        )
+        _name_graph(request, prepared.graph, None)
+        reply = self._ask(VERIFY, request, prepared.graph, tuple(prepared.feeds.values()), deadline)
+        return VerifyReport(
+            reply.ok,
+            tuple(map(leaf_from_proto, reply.leaves)),
+            check_from_proto(reply.adjoint),
+            tuple(map(node_from_proto, reply.nodes)),
+            reply.value_finite,
+            reply.evaluations,
+            resources_from_proto(reply.resources),
+            (*_traced(prepared.graph), *notices_from_proto(reply.notices)),
+            numerics_from_proto(reply.numerics),
+        )
 
     def release(self, lease_id: bytes, timeout_s: float) -> bool:
         """Gives a lease up; False where it had ended."""

@@ -31,6 +31,7 @@ from chainrule_server.service.programs import Programs
 from chainrule_server.service.runner import Runner
 from chainrule_server.service.sessions import SessionServicer
 from chainrule_server.service.standard import Health, add_reflection
+from chainrule_server.service.verifying import VerifyServicer
 from chainrule_server.service.wishes import SERVED
 from chainrule_server.sessions.registry import SessionRegistry
 from chainrule_server.storage.disk import LinuxDisk
@@ -244,6 +245,7 @@ def _servicers(parts: _Parts, identity: Identity, bounds: Bounds) -> dict[str, S
         calls.EXPLAIN.path: gradient.explain,
         calls.DERIVE.path: leasing.derive,
         calls.RELEASE.path: leasing.release,
+        calls.VERIFY.path: VerifyServicer(runner, parts.programs).verify,
         calls.CREATE.path: session.create,
         calls.OPEN.path: session.open,
         calls.STEP.path: session.step,

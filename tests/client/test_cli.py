@@ -35,7 +35,7 @@ def test_help_names_every_command_and_loads_neither_numpy_nor_grpc() -> None:
         "print(sorted({'numpy', 'grpc', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
-    for command in ("serve", "demo", "status", "explain", "doctor"):
+    for command in ("serve", "demo", "status", "explain", "verify", "doctor"):
         assert f"\n    {command} " in done.stdout
     assert done.stdout.endswith("[]\n")
 
@@ -44,7 +44,7 @@ def test_help_names_every_command_and_loads_neither_numpy_nor_grpc() -> None:
     ("arguments", "code", "text"),
     [
         (["stauts"], 2, "chainrule: command 'stauts' is unknown; did you mean status?"),
-        (["qqq"], 2, "commands are serve, demo, status, explain, doctor"),
+        (["qqq"], 2, "commands are serve, demo, status, explain, verify, doctor"),
         (["status"], 1, "no server is named; give --address HOST:PORT"),
         (["status", "--address", "a b"], 1, "write it as localhost:50051"),
         (["explain", "sin(x)"], 1, "x has no value; give x=VALUE"),
@@ -85,6 +85,21 @@ def test_explain_prints_the_chain_rule_and_writes_the_picture(
     assert done.returncode == 0, done.stderr
     assert "-5.229148967" in done.stdout
     assert picture.read_text().startswith("<svg")
+
+
+def test_verify_reports_the_worst_and_says_by_its_code_whether_derivatives_agree(
+    tmp_path: Path,
+) -> None:
+    done = run("verify", "sin((2x + 1)^2) * y", "x=0.5", "y=3")
+    assert done.returncode == 0, done.stderr
+    assert "derivatives agree" in done.stdout
+    assert "worst node" in done.stdout
+    wrong = cr.custom_vjp(np.sin, lambda x, ct: 2 * ct * np.cos(x))
+    cr.trace(lambda x: np.sum(wrong(x)), np.ones(3)).save(tmp_path / "wrong.graph")
+    np.save(tmp_path / "x.npy", np.arange(3.0))
+    done = run("verify", str(tmp_path / "wrong.graph"), f"args/0={tmp_path / 'x.npy'}")
+    assert done.returncode == 1
+    assert "DIFFERS" in done.stdout
 
 
 def test_explain_takes_a_saved_graph_and_arrays(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ HANDED_ON = {
 COMMANDS = {
     "status": "what a server is doing: version, workers, sessions",
     "explain": "the chain rule of a formula or a saved graph, node by node",
+    "verify": "hold the derivatives of a formula or a saved graph against differences of values",
     "doctor": "check this machine, and a gradient from end to end",
 }
 
@@ -64,6 +65,8 @@ def _run(options: argparse.Namespace) -> int:
             from chainrule.cli.status import run
         case "explain":
             from chainrule.cli.explain import run
+        case "verify":
+            from chainrule.cli.verify import run
         case _:
             from chainrule.cli.doctor import run
     return run(options)
@@ -84,6 +87,7 @@ def _parser(arguments: Sequence[str]) -> Parser:
     _add_server(added["status"])
     added["status"].add_argument("--json", action="store_true", help="for programs")
     _add_explain(added["explain"])
+    _add_verify(added["verify"])
     added["doctor"].add_argument("--json", action="store_true", help="for programs")
     _check_command(parser, arguments)
     return parser
@@ -121,6 +125,24 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         "Shows every node's value, local derivative and cotangents. A FORMULA is arithmetic with "
         "sin, exp, log, tanh, ... as in 'sin((2*x + 1)^2)'; or give the file of a saved cr.Graph."
     )
+    _add_formula(parser)
+    parser.add_argument("--svg", metavar="FILE", help="also write the graph as a picture")
+    parser.add_argument("--html", metavar="FILE", help="also write a page with picture and table")
+    _add_server(parser)
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Compares derivatives with central differences, extrapolated over several steps, and the "
+        "two directions with each other; names the worst input and node. Exit code 1: they differ."
+    )
+    _add_formula(parser)
+    parser.add_argument("--tolerance", type=float, help="relative; by default what dtypes allow")
+    parser.add_argument("--seed", type=int, default=0, help="chooses the random directions")
+    _add_server(parser)
+
+
+def _add_formula(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("formula", metavar="FORMULA", help="a formula, or a file of Graph.save")
     parser.add_argument(
         "values",
@@ -128,6 +150,3 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         help="a number, or a .npy file; of a saved graph the names are args/0, args/1, ...",
     )
-    parser.add_argument("--svg", metavar="FILE", help="also write the graph as a picture")
-    parser.add_argument("--html", metavar="FILE", help="also write a page with picture and table")
-    _add_server(parser)

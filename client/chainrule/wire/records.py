@@ -93,6 +93,56 @@ class NodeCost:
     nbytes: int
 
 
+class Verdict(IntEnum):
+    """How a derivative stands to its estimate. Numbers are those of the protocol."""
+
+    AGREES = 1
+    DIFFERS = 2
+    UNCERTAIN = 3
+    NOT_FINITE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A derivative, and what was found without it.
+
+    Attributes:
+        derivative: as the rules give it.
+        estimate: from values alone, or from the other direction.
+        uncertainty: how far the estimate itself may be off.
+        error: relative.
+        verdict: what follows.
+    """
+
+    derivative: float
+    estimate: float
+    uncertainty: float
+    error: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedLeaf:
+    """One input: its derivative along a direction against differences of values."""
+
+    name: str
+    aval: str
+    finite: bool
+    check: Check
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedNode:
+    """One node: its tangent against differences, and its rule backwards against its rule forwards."""
+
+    node: int
+    op: str
+    label: str
+    source_line: str
+    forward: Check
+    adjoint: Check | None
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """Identity and order of one operation of a session."""

@@ -152,6 +152,25 @@ def jvp(flat: Flat, wrt: Sequence[int], outs: Sequence[int]) -> Flat:
     b, rows = _begin(flat, [f.in_avals[i] for i in wrt], "t")
     tangents: dict[int, Expr] = {i: Expr(b, rows[f.n_inputs + k]) for k, i in enumerate(wrt)}
     rows = rows[: f.n_inputs]
+    push_forward(flat, b, rows, tangents)
+    found_rows = [
+        tangents[i].id if i in tangents else zeros(b, f.avals[i]).id
+        for i in (f.outputs[k] for k in outs)
+    ]
+    outputs_now = [rows[i] for i in f.outputs]
+    return _end(b, [*outputs_now, *found_rows], f.name)
+
+
+def push_forward(flat: Flat, b: Builder, rows: list[int], tangents: dict[int, Expr]) -> None:
+    """The forward sweep: each row, and its tangent where it moves, from the first to the last.
+
+    Args:
+        flat: the function.
+        b: the builder to emit into.
+        rows: the inputs in the builder; every row afterwards.
+        tangents: of inputs, by row; of all rows that move afterwards.
+    """
+    f = flat.function
     copier, items = Copier(b, flat), _items(f)
     for row in range(f.n_inputs, len(f)):
         node = f.node(row)
@@ -174,12 +193,6 @@ def jvp(flat: Flat, wrt: Sequence[int], outs: Sequence[int]) -> Flat:
         rows.append(copier.copy(row, rows))
         if moves:
             _push(b, flat, rows, row, (row, *items.get(row, ())), given, tangents)
-    found_rows = [
-        tangents[i].id if i in tangents else zeros(b, f.avals[i]).id
-        for i in (f.outputs[k] for k in outs)
-    ]
-    outputs_now = [rows[i] for i in f.outputs]
-    return _end(b, [*outputs_now, *found_rows], f.name)
 
 
 def _push(

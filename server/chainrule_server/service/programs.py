@@ -16,6 +16,7 @@ from chainrule_server.engine.linearize import Linearized, linearize
 from chainrule_server.engine.program import Program
 from chainrule_server.engine.requests import Request
 from chainrule_server.engine.step import compile_forward, compile_step
+from chainrule_server.engine.verify import Verification, verification
 
 Value = TypeVar("Value")
 
@@ -66,6 +67,7 @@ class Programs:
         self._lock = threading.Lock()
         self._requests: dict[str, Cache[Program]] = {}
         self._explanations: dict[str, Cache[Explanation]] = {}
+        self._verifications: dict[str, Cache[Verification]] = {}
         self._linearized: dict[str, Cache[Linearized]] = {}
         self._steps: Cache[Program] = Cache(256)
         self._numerics_id = numerics_id
@@ -108,6 +110,19 @@ class Programs:
             cache = self._linearized.setdefault(tenant, Cache(self._tenant_size))
         key = (known.digest, known.graph.debug, wrt, outs, microshard)
         return cache.get(key, lambda: linearize(known.graph, wrt, outs, microshard))
+
+    def verification(
+        self, tenant: str, known: Known, wrt: tuple[str, ...], outs: tuple[str, ...]
+    ) -> Verification:
+        """The programs that hold a graph's derivatives against its values.
+
+        Raises:
+            GraphError: names that are not there, or that have no derivative.
+        """
+        with self._lock:
+            cache = self._verifications.setdefault(tenant, Cache(self._tenant_size))
+        key = (known.digest, known.graph.debug, wrt, outs)
+        return cache.get(key, lambda: verification(known.graph, wrt, outs))
 
     def explanation(
         self, tenant: str, known: Known, wrt: tuple[str, ...], output: str

@@ -52,6 +52,7 @@ def example(call: Call[Message, Message]) -> Message:
         "Estimate": pb.EstimateRequest(**graph, wishes=whole.wishes),
         "Explain": pb.ExplainRequest(**graph, feeds=whole.feeds, wrt=["args/0"]),
         "Derive": pb.DeriveRequest(lease_id=b"l" * 16, wishes=whole.wishes),
+        "Verify": pb.VerifyRequest(**graph, feeds=whole.feeds, wrt=["args/0"]),
         "Release": pb.ReleaseRequest(lease_id=b"l" * 16),
         "Create": create_request(),
         "Open": session_pb2.OpenRequest(session_id=b"s" * 16, request_id=b"r" * 16),

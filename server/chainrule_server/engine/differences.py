@@ -1,0 +1,107 @@
+"""Derivatives from values alone: central differences, extrapolated until rounding takes over.
+
+    D(h) = (p(h) - p(-h)) / 2h = p'(0) + c2 h^2 + c4 h^4 + ...
+    D(h, k) = (4^k D(h/2, k-1) - D(h, k-1)) / (4^k - 1)
+
+Of the tableau the entry is taken that differs least from its two neighbours, and that difference is how far
+it may be off. A kink is symmetric and would go unseen, so what the one-sided differences keep apart at
+vanishing h counts as well.
+
+Source: C. J. F. Ridders, Accurate computation of F'(x) and F'(x)F''(x), Adv. Eng. Software 4 (1982).
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Estimate(NamedTuple):
+    """A derivative from values, an entry a function.
+
+    Attributes:
+        value: the derivative.
+        uncertainty: how far it may be off.
+        noise: what rounding alone may have done.
+    """
+
+    value: Array
+    uncertainty: Array
+    noise: Array
+
+
+class Verdict(IntEnum):
+    """How a derivative stands to its estimate. Numbers are those of the protocol."""
+
+    AGREES = 1
+    DIFFERS = 2
+    UNCERTAIN = 3
+    NOT_FINITE = 4
+
+
+class Check(NamedTuple):
+    """A derivative and what was found without it."""
+
+    derivative: float
+    estimate: float
+    uncertainty: float
+    error: float
+    verdict: Verdict
+
+
+def extrapolate(
+    at: Array, plus: Array, minus: Array, steps: Sequence[float], eps: float
+) -> Estimate:
+    """Derivatives at 0 of several functions.
+
+    Args:
+        at: values at 0, (functions,).
+        plus, minus: values at each step to either side, (steps, functions); NaN where a function isn't.
+        steps: each half of the one before.
+        eps: relative rounding of a value.
+    """
+    h = np.asarray(steps)[:, None]
+    with np.errstate(all="ignore"):
+        rows = (plus - minus) / (2 * h)
+        best = rows[-1].copy()
+        doubt = np.full(at.shape, np.inf)
+        column = rows
+        for k in range(1, len(steps)):
+            finer = (4.0**k * column[1:] - column[:-1]) / (4.0**k - 1)
+            apart = np.maximum(abs(finer - column[1:]), abs(finer - column[:-1]))
+            for value, far in zip(finer, apart, strict=True):
+                better = np.isfinite(value) & (far < doubt)
+                best, doubt = np.where(better, value, best), np.where(better, far, doubt)
+            column = finer
+        gaps = (plus - 2 * at + minus) / h
+        kink = abs(2 * gaps[-1] - gaps[-2])
+        size = np.fmax(abs(at), np.fmax.reduce(np.fmax(abs(plus), abs(minus)), axis=0))
+        noise = 4 * eps * size / steps[-1]
+        kink = np.where(np.isfinite(kink) & (kink > 100 * noise), kink, 0.0)
+    return Estimate(best, doubt + kink, noise)
+
+
+def judge(
+    derivative: float, estimate: float, uncertainty: float, noise: float, tolerance: float
+) -> Check:
+    """Compare a derivative with its estimate.
+
+    Args:
+        derivative: as the rules give it.
+        estimate, uncertainty, noise: as found without it.
+        tolerance: relative.
+    """
+    apart = abs(derivative - estimate)
+    # Below the noise a ratio says nothing; with this size, error <= tolerance is what agrees.
+    size = max(abs(derivative), abs(estimate)) + noise / tolerance
+    error = apart / size if size else 0.0
+    if not np.isfinite([derivative, estimate]).all():
+        return Check(derivative, estimate, uncertainty, float("inf"), Verdict.NOT_FINITE)
+    if apart <= tolerance * size:
+        verdict = Verdict.AGREES
+    else:
+        verdict = Verdict.UNCERTAIN if apart <= 20 * uncertainty else Verdict.DIFFERS
+    return Check(derivative, estimate, uncertainty, error, verdict)
