@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chainrule import aio as aio
+    from chainrule import fft as fft
     from chainrule import losses as losses
     from chainrule import nn as nn
     from chainrule import optim as optim
@@ -116,7 +117,7 @@ _HOMES = {
     "version": "__version__",
 }
 _HOME = {name: f"chainrule.{home}" for home, names in _HOMES.items() for name in names.split()}
-_NAMESPACES = ("aio", "losses", "nn", "optim", "random", "schedules")
+_NAMESPACES = ("aio", "fft", "losses", "nn", "optim", "random", "schedules")
 
 __all__ = [
     "TLS",
@@ -175,6 +176,7 @@ __all__ = [
     "cond",
     "connect",
     "custom_vjp",
+    "fft",
     "fixed_point",
     "grad",
     "hessian",

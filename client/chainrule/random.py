@@ -6,6 +6,7 @@ are Philox of (key, stream, counter); the key comes from the seed and the step. 
 numbers are NumPy's, for trying a model out; they are others than the server's.
 """
 
+import math
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -18,7 +19,7 @@ from chainrule.tracing.refusals import refuse
 from chainrule.tracing.tape import current
 from chainrule.tracing.tracer import Tracer
 
-__all__ = ["bernoulli", "bits", "uniform"]
+__all__ = ["bernoulli", "bits", "normal", "uniform"]
 
 # A Philox block holds four words; an example begins at a block, so that a kernel can fill whole blocks.
 _BLOCK = 4
@@ -92,3 +93,14 @@ def bernoulli(p: Any, shape: Sequence[int] = ()) -> Any:
             else as_tracer(np.broadcast_to(np.True_, tuple(shape)))
         )
     return bits(shape) < np.uint32(threshold)
+
+
+def normal(shape: Sequence[int] = (), dtype: Any = np.float64) -> Any:
+    """Standard normal numbers, sqrt(2) erfinv(2 u - 1): one uniform number each, nothing is ever rejected."""
+    kind = DType.of(dtype)
+    if current() is None:
+        return _untraced.standard_normal(tuple(shape)).astype(kind.numpy)
+    # u may be 0, whose normal number is infinite; the next one up is not.
+    least = -1.0 + np.finfo(kind.numpy).epsneg if kind.is_float else -1.0
+    signed = np.maximum(2.0 * uniform(shape, dtype) - 1.0, kind.numpy.type(least))
+    return emit("ErfInv", as_tracer(signed)) * math.sqrt(2.0)

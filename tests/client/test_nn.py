@@ -8,7 +8,8 @@ import pytest
 import chainrule as cr
 from chainrule.tracing import trace
 from support.evaluator import run
-from support.traced import assert_same, assert_same_for_any_batch, numbers, refusal, rows
+from support.traced import assert_same, assert_same_for_any_batch, compare, numbers, refusal, rows
+from support.traced_engine import answer
 
 X = numbers(3, 4)
 FAR = np.array([-1000.0, -30.0, -1.0, 0.0, 1.0, 30.0, 1000.0])
@@ -77,6 +78,32 @@ def test_one_hot_serves_every_batch() -> None:
         lambda n: (numbers(n, 4), np.arange(n) % 4),
         batch=(0, 1),
     )
+
+
+def test_gelu_by_the_error_function() -> None:
+    def f(x: Any) -> Any:
+        return cr.nn.gelu(x, approximate=False)
+
+    compare(answer(f, X), f(X), 1e-13, 1e-15)
+    # x Phi(x) has the derivative Phi(x) + x phi(x)
+    slope = f(X) / X + X * np.exp(-(X**2) / 2) / np.sqrt(2 * np.pi)
+    compare(answer(lambda x: cr.grad(lambda x: np.sum(f(x)))(x), X), slope, 1e-12, 1e-14)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_batch_norm(train: bool) -> None:
+    x, state = numbers(7, 3, 4), {"mean": numbers(4), "var": numbers(4) ** 2}
+    scale, bias = numbers(4, seed="g"), numbers(4, seed="b")
+
+    def f(state: Any, x: Any) -> Any:
+        return cr.nn.batch_norm(x, state, scale, bias, train)
+
+    y, new = f(state, x)
+    mean, var = (x.mean((0, 1)), x.var((0, 1))) if train else (state["mean"], state["var"])
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5) * scale + bias, rtol=1e-12)
+    moved = 0.9 * state["var"] + 0.1 * x.var((0, 1), ddof=1) if train else state["var"]
+    np.testing.assert_allclose(new["var"], moved, rtol=1e-12)
+    compare(answer(f, state, x, n=7, batch=1), (y, new), 1e-12, 1e-13)
 
 
 def test_dropout_keeps_the_mean_and_zeroes_a_share() -> None:

@@ -9,6 +9,7 @@ import chainrule as cr
 from chainrule.tracing import trace
 from support.evaluator import run
 from support.traced import refusal
+from support.traced_engine import answer
 
 
 def drawn(f: Any, n: int, key: Any = None) -> Any:
@@ -28,6 +29,15 @@ def test_uniform_numbers_fill_the_unit_interval() -> None:
 def test_uniform_between_bounds() -> None:
     values = drawn(lambda x: cr.random.uniform(x.shape, low=-2.0, high=3.0), 2000)
     assert -2 <= values.min() < -1.9 and 2.9 < values.max() < 3
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_normal_numbers(dtype: Any) -> None:
+    got = answer(lambda x: cr.random.normal((len(x), 3), dtype), np.zeros(4000), n=4000, batch=0)
+    assert got.dtype == dtype and np.all(np.isfinite(got))
+    assert abs(got.mean()) < 0.03 and abs(got.var() - 1) < 0.04
+    assert abs(np.mean(np.abs(got) < 1) - 0.6827) < 0.015
+    assert cr.random.normal((3,), dtype).dtype == dtype
 
 
 def test_an_example_draws_the_same_in_a_larger_batch() -> None:

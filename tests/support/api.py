@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMESPACES = ("", "nn", "losses", "optim", "schedules", "random")
+NAMESPACES = ("", "nn", "losses", "optim", "schedules", "random", "fft")
 
 
 def public_names() -> list[str]:

@@ -1,7 +1,9 @@
 """Neural-network functions, in traced code and on plain arrays: compositions, no new primitive."""
 
+from chainrule.nn.convolution import average_pool, conv, max_pool
 from chainrule.nn.layers import (
     attention,
+    batch_norm,
     dropout,
     embedding,
     layer_norm,
@@ -22,18 +24,25 @@ from chainrule.nn.library import (
     softplus,
     tanh,
 )
+from chainrule.nn.recurrent import gru, lstm
 
 __all__ = [
     "attention",
+    "average_pool",
+    "batch_norm",
+    "conv",
     "dropout",
     "elu",
     "embedding",
     "gelu",
+    "gru",
     "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
     "logsumexp",
+    "lstm",
+    "max_pool",
     "one_hot",
     "relu",
     "rms_norm",

@@ -1,5 +1,6 @@
 """Layers without parameters of their own: the arrays are arguments."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from chainrule.nn.library import softmax
 from chainrule.random import bernoulli
 from chainrule.tracing.refusals import refuse
+from chainrule.tracing.transforms import stop_gradient
 
 
 def linear(x: Any, w: Any, b: Any = None) -> Any:
@@ -69,6 +71,43 @@ def rms_norm(x: Any, scale: Any = None, axis: Any = -1, eps: float = 1e-6) -> An
     """x / sqrt(mean(x^2) + eps) * scale. Source: Zhang, Sennrich 2019, arXiv:1910.07467."""
     mean_square = np.mean(x**2, axis=axis, keepdims=True)
     return _affine(x / np.sqrt(mean_square + eps), scale, None)
+
+
+def batch_norm(
+    x: Any,
+    state: dict[str, Any],
+    scale: Any = None,
+    bias: Any = None,
+    train: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Any, dict[str, Any]]:
+    """Features (..., features) brought to mean 0 and variance 1 over all other axes, and the new state.
+
+    Examples meet in the means, so a batch that is split needs them of the whole of it.
+    Source: Ioffe, Szegedy 2015, arXiv:1502.03167, algorithms 1 and 2.
+
+    Args:
+        x: the batch.
+        state: buffers {"mean", "var"}, (features,) each; used and kept as they are where not training.
+        scale, bias: (features,).
+        train: whether to take the batch's own mean and variance, and move the state towards them.
+        momentum: the share of the batch in the new state.
+        eps: added to the variance.
+    """
+    if not train:
+        return _affine((x - state["mean"]) / np.sqrt(state["var"] + eps), scale, bias), state
+    axes = tuple(range(np.ndim(x) - 1))
+    mean = np.mean(x, axis=axes)
+    variance = np.mean((x - mean) ** 2, axis=axes)
+    count = math.prod(np.shape(x)[:-1])
+    # The state holds the unbiased variance, as PyTorch's does. One factor at a time: each is a formula in N.
+    unbiased = variance * count / (count - 1)
+    new = {
+        name: (1 - momentum) * state[name] + momentum * stop_gradient(value)
+        for name, value in (("mean", mean), ("var", unbiased))
+    }
+    return _affine((x - mean) / np.sqrt(variance + eps), scale, bias), new
 
 
 def _affine(x: Any, scale: Any, bias: Any) -> Any:

@@ -1,11 +1,13 @@
 """Activations and softmax: library functions of the graph where traced, NumPy where not."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from chainrule.tracing.elementwise import real
 from chainrule.tracing.operands import emit, is_tracing, weakly
+from chainrule.tracing.special import erf
 
 SQRT_2_OVER_PI = float(np.sqrt(2.0 / np.pi))
 
@@ -61,11 +63,18 @@ def silu(x: Any) -> Any:
     return x * sigmoid(x)
 
 
-def gelu(x: Any) -> Any:
-    """x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """x Phi(x): x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), or x/2 (1 + erf(x / sqrt(2))) exactly.
 
-    Source: Hendrycks, Gimpel 2016, arXiv:1606.08415, section 2, the tanh form.
+    Source: Hendrycks, Gimpel 2016, arXiv:1606.08415, section 2.
+
+    Args:
+        x: any array.
+        approximate: whether by the tanh form.
     """
+    if not approximate:
+        z = x * math.sqrt(0.5)
+        return 0.5 * x * (1 + (erf(z) if is_tracing(z) else np.vectorize(math.erf)(z)))
     return 0.5 * x * (1 + np.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x**3)))
 
 

@@ -16,6 +16,7 @@ from chainrule.tracing import (
     ordering,
     reductions,
     special,
+    windows,
 )
 from chainrule.tracing.graph import Graph, batch_size
 from chainrule.tracing.implicit import fixed_point, root
@@ -51,6 +52,7 @@ FAMILIES = (
     ordering,
     reductions,
     special,
+    windows,
 )
 
 __all__ = [

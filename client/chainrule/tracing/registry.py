@@ -30,6 +30,10 @@ _CURES = {
     "linalg.eigvals": "np.linalg.eigvalsh is for symmetric matrices; complex results are not in v1",
     "linalg.lstsq": "np.linalg.solve(a.T @ a, a.T @ b), or np.linalg.qr",
     "linalg.matrix_rank": "a rank depends on the numbers; compute it before",
+    **{
+        f"fft.{name}": f"chainrule has no complex numbers; use cr.fft.{name}, whose last axis holds (re, im)"
+        for name in ("fft", "ifft", "rfft", "irfft")
+    },
     "save": "return the value from the function",
 }
 
@@ -77,6 +81,8 @@ def _name_of(function: Any) -> str:
     module = str(getattr(function, "__module__", "")).removeprefix("numpy").lstrip(".")
     inner = module.split(".")[0]
     name = str(getattr(function, "__name__", function))
+    if module == "lib.stride_tricks":
+        return f"{module}.{name}"
     return f"{inner}.{name}" if inner in ("linalg", "fft", "random") else name
 
 
