@@ -78,7 +78,10 @@ ENTRIES: dict[str, Entry] = {
     "IntDiv": Entry("x / y rounded towards -inf", "y = 0 is an error"),
     "Mod": Entry("x - y IntDiv(x, y), with y's sign", "y = 0 is an error"),
     "Where": Entry("y where x, else z", "no derivative through x; what is not chosen may be NaN"),
-    "Cast": Entry("x in another dtype", "to or from integers: no derivative"),
+    "Cast": Entry(
+        "x in another dtype",
+        "to or from integers: no derivative; NaN, or a number that no integer stands for, is an error",
+    ),
     "IsFinite": Entry("neither NaN nor infinite"),
     "Reshape": Entry("the same elements in C order", "", f"{_VIEW}, or a copy"),
     "Transpose": Entry("axes in the order `perm`", "", _VIEW),

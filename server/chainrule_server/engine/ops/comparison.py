@@ -1,10 +1,11 @@
 """Questions with a truth value as answer, logic on the answers, and the ops that use them."""
 
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
+from chainrule.errors import ErrorCode, NumericError
 from chainrule.ir.attrs import AttrValue
 from chainrule.ir.avals import DType
 from chainrule.ir.expr import Expr, expand, where
@@ -71,7 +72,26 @@ def _bind_cast(ins: Arrays, out: Array, attrs: AttrMap) -> Thunk:
         return partial(_to_bfloat16, x, out)
     if wide and not narrow:
         return partial(_from_bfloat16, x, out)
-    return partial(np.copyto, out, x, casting="unsafe")
+    copy = partial(np.copyto, out, x, casting="unsafe")
+    return _within(x, out.dtype, copy) if x.dtype.kind == "f" and out.dtype.kind in "iu" else copy
+
+
+def _within(x: Array, dtype: np.dtype[Any], copy: Thunk) -> Thunk:
+    """Floats to integers, refusing what none stands for; the processor would answer anything."""
+    info = np.iinfo(dtype)
+
+    def run() -> None:
+        # Python compares an int with a float exactly, and a NaN is between no two of them.
+        for value in (float(np.min(x)), float(np.max(x))) if x.size else ():
+            if not info.min - 1 < value < info.max + 1:
+                raise NumericError(
+                    f"{value:.6g} is no {dtype.name}",
+                    code=ErrorCode.NUMERIC_FAILURE,
+                    cure=f"clip it to {info.min} .. {info.max}, or replace it with np.where",
+                )
+        copy()
+
+    return run
 
 
 def _to_bfloat16(x: Array, out: Array) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from chainrule.errors import ErrorCode, NumericError
 from chainrule.ir.avals import Aval, DType
 from chainrule_server.engine.ops import OPS
 from support.op_checks import Array, apply_kernel, node, reverse
@@ -39,6 +40,31 @@ def test_a_cast_from_or_to_integers_carries_no_derivative(source: DType, target:
     if source.is_float:
         assert reverse(node("Cast", [Aval(source, (2,))], {"dtype": DType.FLOAT32}), (0,))
     assert flat.function.out_avals[0].dtype is target
+
+
+@pytest.mark.parametrize(
+    ("value", "target"),
+    [
+        (np.nan, DType.INT64),
+        (np.inf, DType.INT32),
+        (2.0**63, DType.INT64),
+        (-(2.0**31) - 1, DType.INT32),
+        (256.0, DType.UINT8),
+        (-1.0, DType.UINT32),
+    ],
+)
+def test_a_float_that_no_integer_stands_for_is_refused(value: float, target: DType) -> None:
+    with pytest.raises(NumericError, match=f"is no {target.label}.*np.where") as caught:
+        apply_kernel("Cast", [np.array([0.5, value])], {"dtype": target}, np.empty(2, target.numpy))
+    assert caught.value.code is ErrorCode.NUMERIC_FAILURE
+
+
+def test_the_outermost_floats_of_an_integer_are_cast() -> None:
+    x = np.array([-(2.0**63), 2.0**63 - 1024, -0.9])
+    found = apply_kernel("Cast", [x], {"dtype": DType.INT64}, np.empty(3, np.int64))
+    assert found.tolist() == [-(2**63), 2**63 - 1024, 0]
+    nothing = apply_kernel("Cast", [x[:0]], {"dtype": DType.INT64}, np.empty(0, np.int64))
+    assert nothing.size == 0
 
 
 def test_where_keeps_every_bit_of_what_it_selects() -> None:
