@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.ir.avals import Aval
+from chainrule.ir.avals import Aval, DType
 from chainrule.tracing.bodies import Body, Slot, call_body, call_vjp, emit_structure
 from chainrule.tracing.leaves import leaves_of, rebuild
 from chainrule.tracing.loops import scan
@@ -27,6 +27,8 @@ Leaves = tuple[Any, ...]
 
 # Below this a sum of two multiples of one unit is exact in float64: 53 bits, one for the sum.
 _MANTISSA = 52
+# Bits of an int64 without its sign.
+_INTEGER = 63
 
 
 def reversible(
@@ -47,8 +49,7 @@ def reversible(
             differentiated too.
         inputs: (x1, x2), trees of equal structure and shapes.
         stacked_params: a tree of arrays with the layers on the leading axis.
-        exact: q. Values have to stay below 2^(52 - q); beyond, the result is NaN, which is an error where
-            non-finite results are.
+        exact: q. Values have to stay below 2^(52 - q); where one doesn't, the call is refused.
 
     Raises:
         TraceError: inputs that differ, or layers that change the structure or shape.
@@ -156,8 +157,14 @@ def _rounded(x: Any, q: int) -> Any:
 
 
 def _bounded(x: Any, q: int) -> Any:
-    """x where it is within the exact range; NaN elsewhere, so that the loss of exactness can't pass."""
-    return np.where(np.abs(x) < 2.0 ** (_MANTISSA - q), x, np.nan)
+    """x itself, and an error beyond the exact range: the loss of exactness can't pass.
+
+    x is a multiple of 2^-q. Made as large as an int64 just at the end of the range, it is cast to one and
+    back: of a number within, every bit; of one beyond, or of NaN, the cast is refused.
+    """
+    scale = 2.0 ** (q + _INTEGER - _MANTISSA)
+    whole = emit("Cast", as_tracer(x * scale), dtype=DType.INT64)
+    return emit("Cast", whole, dtype=DType.FLOAT64) * (1 / scale)
 
 
 def _add(a: Sequence[Any], b: Sequence[Any]) -> Leaves:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.errors import NumericError
 from chainrule.ir import trees
 from support.traced import numbers, refusal
 from support.traced_engine import answer, peak_of
@@ -129,6 +130,19 @@ def test_exact_reconstruction_gives_back_every_bit() -> None:
     back = answer(there_and_back, x1, x2, ps, a)
     for have, want in zip(back, (x1, x2), strict=True):
         assert hashlib.sha256(have).hexdigest() == hashlib.sha256(want).hexdigest()
+
+
+@pytest.mark.parametrize("value", [2.0**12, np.inf, np.nan])
+@pytest.mark.parametrize("whole", [True, False])
+def test_leaving_the_exact_range_is_an_error(value: float, whole: bool) -> None:
+    def f(x: Any) -> Any:
+        return np.sum(cr.reversible(lambda x, p: x * p, lambda x, p: x, (x, x), np.ones(3), 40)[0])
+
+    asked = f if whole else cr.grad(f)
+    # three layers make at most 21 of one
+    assert np.isfinite(answer(lambda x: asked(x), np.array([1.0, -(2.0**12) / 22]))).all()
+    with pytest.raises(NumericError, match="is no int64"):
+        answer(lambda x: asked(x), np.array([1.0, value]))
 
 
 def test_exact_gradient_is_near_that_of_the_unrounded_network() -> None:
