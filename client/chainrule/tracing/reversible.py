@@ -160,11 +160,16 @@ def _bounded(x: Any, q: int) -> Any:
     """x itself, and an error beyond the exact range: the loss of exactness can't pass.
 
     x is a multiple of 2^-q. Made as large as an int64 just at the end of the range, it is cast to one and
-    back: of a number within, every bit; of one beyond, or of NaN, the cast is refused.
+    back: of a number within, every bit; of one beyond, or of NaN, the cast is refused. The derivative is that
+    of x, which a cast has not: second derivatives go through the forward pass.
     """
     scale = 2.0 ** (q + _INTEGER - _MANTISSA)
-    whole = emit("Cast", as_tracer(x * scale), dtype=DType.INT64)
-    return emit("Cast", whole, dtype=DType.FLOAT64) * (1 / scale)
+
+    def checked(v: Any) -> Any:
+        whole = emit("Cast", as_tracer(v * scale), dtype=DType.INT64)
+        return emit("Cast", whole, dtype=DType.FLOAT64) * (1 / scale)
+
+    return custom_vjp(checked, lambda v, ct: ct)(x)
 
 
 def _add(a: Sequence[Any], b: Sequence[Any]) -> Leaves:

@@ -152,6 +152,19 @@ def test_exact_gradient_is_near_that_of_the_unrounded_network() -> None:
         np.testing.assert_allclose(have, want, rtol=1e-7, atol=1e-9)
 
 
+def test_exact_second_derivatives_are_near_those_of_the_unrounded_network() -> None:
+    args, v = arguments(3), numbers(4, seed="v")
+
+    def product(exact: int | None) -> Any:
+        def f(x1: Any, x2: Any, ps: Any, a: Any) -> Any:
+            net = loss(lambda x1, x2, ps, a: network(x1, x2, ps, a, exact))
+            return cr.hvp(lambda x: net(x, x2, ps, a), x1, vector=v)
+
+        return answer(f, *args)
+
+    np.testing.assert_allclose(product(36), product(None), rtol=1e-7)
+
+
 def test_inputs_may_be_trees() -> None:
     def net(x: Any, p: Any) -> Any:
         def f(x: Any, p: Any) -> Any:
