@@ -67,3 +67,16 @@ def test_names_and_forms_are_checked_and_the_session_goes_on(client: cr.Client) 
         other.restore("mine")
     assert other.step(np.ones((2, 3))).step == 1
     assert session.step(*batch_of(RECORD, 1)).step == 2
+
+
+def test_durability_disk_says_so_and_steps_alike(client: cr.Client) -> None:
+    disk, process = new(client, durability="disk"), new(client)
+    assert "disk" in client.info().durabilities
+    for k in range(3):
+        result = disk.step(*batch_of(RECORD, k))
+        assert (result.durability, result.loss) == (
+            "disk",
+            process.step(*batch_of(RECORD, k)).loss,
+        )
+    answers = [disk.submit(*batch_of(RECORD, k)) for k in range(4)]
+    assert [answer.result(60).step for answer in answers] == [4, 5, 6, 7]

@@ -252,4 +252,4 @@ def equal(a: dict[str, Array], b: dict[str, Array]) -> bool:
 
 
 POLICIES = tuple(NonFinitePolicy)
-DURABILITIES = (Durability.MEMORY, Durability.PROCESS)
+DURABILITIES = (Durability.MEMORY, Durability.PROCESS, Durability.DISK)

@@ -80,7 +80,7 @@ class ServerServicer:
             ],
             dtypes=[f"D_TYPE_{dtype.name}" for dtype in DType],
             limits=self._limits(),
-            durabilities=["DURABILITY_MEMORY", "DURABILITY_PROCESS"],
+            durabilities=["DURABILITY_MEMORY", "DURABILITY_PROCESS", "DURABILITY_DISK"],
             workers=identity.workers,
             uptime_seconds=time.monotonic() - identity.started,
             instance_id=identity.instance_id,

@@ -26,7 +26,7 @@ from chainrule_server.sessions.manifest import Manifest
 from chainrule_server.sessions.order import Ledger
 from chainrule_server.sessions.runner import Runner, StepCompiler
 from chainrule_server.sessions.state import StateFile
-from chainrule_server.sessions.types import Caller, CreateSpec, Durability, NumericsMode
+from chainrule_server.sessions.types import Caller, CreateSpec, NumericsMode
 from chainrule_server.storage.disk import Disk
 from chainrule_server.storage.objects import ObjectStore
 
@@ -56,12 +56,6 @@ def check_spec(spec: CreateSpec) -> None:
     check_bytes("request_id", spec.request_id, 16)
     if spec.name:
         check_label(spec.name)
-    if spec.durability is Durability.DISK:
-        raise Unsupported(
-            "durability disk is not served by this version",
-            field="durability",
-            cure="use process, which survives every end of the server but loss of power",
-        )
     if spec.numerics is NumericsMode.PORTABLE:
         raise Unsupported(
             "portable numerics are not served by this version",

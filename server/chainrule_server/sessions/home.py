@@ -167,7 +167,10 @@ class FolderHome:
         """Take away what a tombstone makes useless."""
         for name in ("log", "state", "base", "origin"):
             self._disk.unlink(self.path / name)
-        for name in ("graphs", "objects"):
+        for name in self._disk.names(self.path):
+            if name.startswith("batches-"):
+                self._disk.unlink(self.path / name)
+        for name in ("graphs", "objects", "snapshots"):
             remove_tree(self._disk, self.path / name)
 
     def _known(self) -> set[bytes]:

@@ -5,8 +5,11 @@ waits for it, because recovery takes one record ahead of the header for a commit
 The session's lock is held for every call.
 """
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 from chainrule.errors import Applied, ChainruleError
 from chainrule_server.sessions.header import StateHeader
@@ -46,6 +49,7 @@ class Journal:
         self._header = header
         self._boot_id = boot_id
         self._owes_header = header.log_bytes != log.end
+        self._syncing = threading.Lock()
 
     def append(self, record: Record) -> None:
         """Commit a record.
@@ -126,6 +130,18 @@ class Journal:
         forget(old.key)
         old.close()
 
+    def take_name(self) -> None:
+        """A state file that was made anew beside the old one is whole: let it be the session's.
+
+        Raises:
+            OSError: it isn't, the old one stays.
+        """
+        for _ in range(2):
+            self._write_header()
+        self.state.sync()
+        self.home.adopt("state")
+        self.durable_seq = self.ledger.seq
+
     def read(self, kept: Kept) -> Record:
         """The record of an operation applied before.
 
@@ -149,6 +165,33 @@ class Journal:
             self._write_header(is_clean=True, digest=digest)
             self.state.sync()
         self.durable_seq = self.ledger.seq
+
+    def make_durable(self, seq: int, lock: AbstractContextManager[Any]) -> None:
+        """Until operation `seq` and those before it survive loss of power.
+
+        Args:
+            seq: a committed operation.
+            lock: the session's; held only for a look, so that others go on during the sync.
+
+        Raises:
+            Overloaded, Unavailable: it isn't known to (`applied` UNKNOWN); the same request asks again.
+        """
+        with self._syncing:
+            if self.durable_seq >= seq:
+                return
+            with lock:
+                last = self.ledger.seq
+            self.sync_log()
+            self.durable_seq = max(self.durable_seq, last)
+
+    def sync_log(self) -> None:
+        """Until every record is on the device.
+
+        Raises:
+            Overloaded, Unavailable: it isn't.
+        """
+        with translated("syncing the session's log", Applied.UNKNOWN):
+            self._log.sync()
 
     def close(self) -> None:
         """Give the files back."""

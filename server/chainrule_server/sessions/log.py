@@ -24,6 +24,7 @@ _FIXED = struct.Struct("<8sHH16sQ32s")
 _CRC = struct.Struct("<I")
 HEADER_BYTES = _FIXED.size + _CRC.size
 _PIECE = 1 << 20
+_AHEAD = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,23 @@ class Log:
             if entry.end > end:
                 return
             yield entry
+
+    def beyond(self, last: int) -> Iterator[Record]:
+        """Sound records behind the end, which what is damaged there hides from `entries`.
+
+        Args:
+            last: the last operation before the end; only what may follow it is looked at, so that the
+                search takes time in proportion to the bytes.
+        """
+        data = memoryview(read_range(self._disk, self._fd, self.end, self._disk.size(self._fd)))
+        for at in range(len(data)):
+            n = frame_bytes(data[at : at + FRAME.size])
+            if n is None or at + n > len(data):
+                continue
+            seq = FRAME.unpack_from(data, at)[1]
+            record = decode_record(data[at : at + n]) if last <= seq < last + _AHEAD else None
+            if record is not None:
+                yield record
 
     def append(self, record: Record) -> Entry:
         """Add a record by one write.

@@ -3,10 +3,10 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 
-from chainrule.errors import ChainruleError
+from chainrule.errors import ChainruleError, CorruptCheckpoint, StepConflict
 from chainrule.ir.graph import Graph
 from chainrule.ir.tensors import Array
 from chainrule_server.sessions.applying import Room
@@ -18,8 +18,10 @@ from chainrule_server.sessions.failpoints import Failpoints
 from chainrule_server.sessions.forking import begin, child_manifest, point_of
 from chainrule_server.sessions.home import FolderHome, Home, MemoryHome
 from chainrule_server.sessions.journal import Journal
+from chainrule_server.sessions.keeping import Keeper
 from chainrule_server.sessions.loading import load
 from chainrule_server.sessions.manifest import Manifest
+from chainrule_server.sessions.redo import from_snapshot, redo
 from chainrule_server.sessions.session import Session, Surroundings
 from chainrule_server.sessions.turns import Budget
 from chainrule_server.sessions.types import CreateSpec, Durability, ForkSpec
@@ -107,9 +109,13 @@ class Workshop:
                 disk.make_folder(nursery.path)
                 session = self._filled(tenant, nursery, manifest, fill)
                 try:
+                    if manifest.durability is Durability.DISK:
+                        self._settle(nursery, session)
                     replace_file(disk, nursery.path / "manifest", manifest.encode())
                     self._failpoints.reach("create.before_rename")
                     disk.rename(nursery.path, final)
+                    if manifest.durability is Durability.DISK:
+                        disk.sync_folder(final.parent)
                 except BaseException:
                     session.close()
                     raise
@@ -119,13 +125,52 @@ class Workshop:
                 remove_tree(disk, nursery.path)
             raise
         nursery.path = final
+        session.moved(final)
         self._failpoints.reach("create.after_rename")
         return session
 
     def load(self, tenant: str, home: FolderHome, manifest: Manifest) -> Session:
         """A session as its folder tells it; see `loading.load`."""
-        journal = load(self._maker, home, manifest)
-        return Session(manifest, self._book(tenant, manifest, home), journal, self._around(tenant))
+        book, around = self._book(tenant, manifest, home), self._around(tenant)
+        if manifest.durability is not Durability.DISK:
+            return Session(manifest, book, load(self._maker, home, manifest), around)
+        keeper = self._keeper(tenant, home)
+        try:
+            journal = load(self._maker, home, manifest)
+            journal.make_durable(journal.ledger.seq, nullcontext())
+        except (StepConflict, CorruptCheckpoint):
+            journal = self._redone(tenant, home, manifest, keeper, book)
+        return Session(manifest, book, journal, around, keeper)
+
+    def _redone(
+        self, tenant: str, home: FolderHome, manifest: Manifest, keeper: Keeper, book: GraphBook
+    ) -> Journal:
+        """The journal of a session whose state went down with the machine, or is damaged."""
+        with translated("opening the session"):
+            journal, rest = from_snapshot(self._maker, home, manifest, keeper)
+        try:
+            redo(self._room(tenant, manifest, book, journal), keeper, rest, tenant)
+        except BaseException:
+            self._maker.runner.forget(journal.state.key)
+            journal.close()
+            raise
+        return journal
+
+    def _keeper(self, tenant: str, home: FolderHome) -> Keeper:
+        return Keeper(self._folder.disk, home.path, self._maker.objects, tenant)
+
+    def _room(self, tenant: str, manifest: Manifest, book: GraphBook, journal: Journal) -> Room:
+        maker = self._maker
+        return Room(
+            manifest,
+            book,
+            journal,
+            maker.runner,
+            maker.objects,
+            tenant,
+            maker.compiler.numerics_id,
+            self.checkpoints(tenant),
+        )
 
     def checkpoints(self, tenant: str) -> Checkpoints:
         """The checkpoints of a tenant."""
@@ -146,7 +191,16 @@ class Workshop:
         finish = fill(home)
         with translated("making the session"):
             journal = finish()
-        return Session(manifest, self._book(tenant, manifest, home), journal, self._around(tenant))
+        book, around = self._book(tenant, manifest, home), self._around(tenant)
+        keeper = None
+        if manifest.durability is Durability.DISK and isinstance(home, FolderHome):
+            keeper = self._keeper(tenant, home)
+        return Session(manifest, book, journal, around, keeper)
+
+    def _settle(self, home: FolderHome, session: Session) -> None:
+        """Put the beginning of a session on the device: its first snapshot, its log."""
+        session.begin_keeping()
+        self._folder.disk.sync_folder(home.path)
 
     def _book(self, tenant: str, manifest: Manifest, home: Home) -> GraphBook:
         source, limit = partial(self._graphs, tenant), self._maker.limits.graphs_per_session

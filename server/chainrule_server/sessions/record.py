@@ -21,6 +21,8 @@ CRC = struct.Struct("<I")
 _FIXED = struct.Struct("<BBHQ16s32sQQ")
 _SECTION = struct.Struct("<BI")
 _CURSOR, _REPLY, _PENDING = 1, 2, 3
+# Only a redo needs it, so older readers may skip it.
+_BODY = 128
 _GRADIENTS = struct.Struct("<Iddd")
 # A cursor, a reply with its metrics, and room for what later sections hold.
 MAX_BODY_BYTES = 64 << 20
@@ -64,6 +66,7 @@ class Record:
         cursor: the client's own bytes.
         reply: `replies.encode` of the answer.
         pending: gradients that have accumulated, after it.
+        body: what was asked, where a redo may need it (keeping.py).
     """
 
     kind: Kind
@@ -78,6 +81,7 @@ class Record:
     cursor: bytes = b""
     reply: bytes = b""
     pending: Pending = NO_GRADIENTS
+    body: bytes = b""
 
     def encode(self) -> bytes:
         """The whole frame."""
@@ -97,6 +101,7 @@ class Record:
             (_CURSOR, self.cursor),
             (_REPLY, self.reply),
             (_PENDING, gradients),
+            (_BODY, self.body),
         ):
             if data:
                 body += _SECTION.pack(tag, len(data)) + data
@@ -128,7 +133,7 @@ def _decode(frame: bytes | memoryview, end: int) -> Record | None:
     kind, method, _, epoch, request_id, digest, step, version = _FIXED.unpack_from(
         frame, FRAME.size
     )
-    sections = {_CURSOR: b"", _REPLY: b"", _PENDING: b""}
+    sections = {_CURSOR: b"", _REPLY: b"", _PENDING: b"", _BODY: b""}
     at = FRAME.size + _FIXED.size
     while at < end:
         tag, n = _SECTION.unpack_from(frame, at)
@@ -150,4 +155,5 @@ def _decode(frame: bytes | memoryview, end: int) -> Record | None:
         sections[_CURSOR],
         sections[_REPLY],
         Pending(*_GRADIENTS.unpack(sections[_PENDING])) if sections[_PENDING] else NO_GRADIENTS,
+        sections[_BODY],
     )

@@ -7,7 +7,8 @@ so they see the state between two operations.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -22,9 +23,9 @@ from chainrule.errors import (
     NumericsChanged,
     Unsupported,
 )
-from chainrule.ir.operations import Method, next_chain
-from chainrule.ir.tensors import tensor_digest
+from chainrule.ir.operations import Method
 from chainrule_server.sessions import replies
+from chainrule_server.sessions.answering import Answerer
 from chainrule_server.sessions.applying import Room, execute
 from chainrule_server.sessions.bodies import METHOD_OF, Body, CloseBody, tensors_of
 from chainrule_server.sessions.book import GraphBook
@@ -32,11 +33,12 @@ from chainrule_server.sessions.checkpoints import Checkpoints
 from chainrule_server.sessions.failpoints import Failpoints
 from chainrule_server.sessions.feeds import batch_size, resolve
 from chainrule_server.sessions.journal import Journal
+from chainrule_server.sessions.keeping import Keeper
 from chainrule_server.sessions.manifest import Manifest
 from chainrule_server.sessions.order import Kept
 from chainrule_server.sessions.record import Kind, Record
 from chainrule_server.sessions.runner import Runner
-from chainrule_server.sessions.state import StateFile, names_of
+from chainrule_server.sessions.state import StateFile
 from chainrule_server.sessions.steps import Outcome, notices_of, resources_of, run_reading
 from chainrule_server.sessions.turns import Budget, Turns, not_found
 from chainrule_server.sessions.types import (
@@ -49,8 +51,6 @@ from chainrule_server.sessions.types import (
     OpenSpec,
     OpHeader,
     OpReply,
-    Receipt,
-    ReceiptMode,
     StateReply,
     StateSpec,
 )
@@ -86,7 +86,12 @@ class Session:
     """One open session. Every method is safe to call from any thread."""
 
     def __init__(
-        self, manifest: Manifest, book: GraphBook, journal: Journal, around: Surroundings
+        self,
+        manifest: Manifest,
+        book: GraphBook,
+        journal: Journal,
+        around: Surroundings,
+        keeper: Keeper | None = None,
     ) -> None:
         self.manifest = manifest
         self._book = book
@@ -103,6 +108,8 @@ class Session:
             around.numerics_id,
             around.checkpoints,
         )
+        self._keeper = keeper
+        self._answerer = Answerer(journal, manifest.durability, around.numerics_id)
         self._turns = Turns(journal.ledger, around.budget)
 
     def apply(self, caller: Caller, header: OpHeader, body: Body) -> OpReply:
@@ -117,17 +124,21 @@ class Session:
         """
         turn = self._turns.take(caller, header, _inline_bytes(body))
         if isinstance(turn, Kept):
-            return self._stored(turn)
+            return self._durable(self._stored(turn))
         try:
             if not isinstance(body, CloseBody):
                 self._journal.own_state(self._around.runner.forget)
             outcome = execute(self._room, caller, body, turn, header.client_cursor)
-            return self._commit(header, body, outcome)
+            kept = self._keeper.keep(body) if self._keeper is not None else b""
+            reply = self._commit(header, body, outcome, kept)
+            if self._keeper is not None:
+                self._keeper.after(self._room, outcome)
         except ChainruleError as error:
             self._refused(header, error)
             raise
         finally:
             self._turns.give()
+        return self._durable(reply)
 
     def open(self, spec: OpenSpec) -> Head:
         """Raise the epoch, durably before the answer. The same request again gets the same epoch.
@@ -156,6 +167,8 @@ class Session:
                 )
                 self._around.failpoints.reach("open.after_log")
                 self._journal.witness()
+                if self._keeper is not None:
+                    self._journal.sync_log()
                 self._turns.fence()
             return self.head(with_digest=True)
 
@@ -272,6 +285,21 @@ class Session:
             with self._turns.lock:
                 self._journal.settle()
 
+    def begin_keeping(self) -> None:
+        """Of durability disk: the first snapshot, from which everything can be done again.
+
+        Raises:
+            Overloaded, Unavailable: there is no room for it.
+        """
+        if self._keeper is not None:
+            self._keeper.begin(self._room)
+            self._journal.settle()
+
+    def moved(self, path: Path) -> None:
+        """The folder of the session has its name now."""
+        if self._keeper is not None:
+            self._keeper.path = path
+
     @property
     def is_evictable(self) -> bool:
         """Whether it can be closed now and found again; what lives in memory only can't."""
@@ -300,10 +328,10 @@ class Session:
         self._around.runner.forget(self._state.key)
         self._journal.close()
 
-    def _commit(self, header: OpHeader, body: Body, outcome: Outcome) -> OpReply:
+    def _commit(self, header: OpHeader, body: Body, outcome: Outcome, kept: bytes) -> OpReply:
         with self._turns.lock:
             self._ledger.check_epoch(header.epoch)
-            reply = self._reply(header, outcome)
+            reply = self._answerer.reply(header, outcome)
             record = Record(
                 Kind.OPERATION,
                 header.seq,
@@ -317,6 +345,7 @@ class Session:
                 header.client_cursor,
                 replies.encode(reply),
                 outcome.pending,
+                kept,
             )
             self._around.failpoints.reach("commit.before_log")
             self._journal.append(record)
@@ -325,38 +354,15 @@ class Session:
             self._around.failpoints.reach("commit.after_header")
             return reply
 
-    def _reply(self, header: OpHeader, outcome: Outcome) -> OpReply:
-        chain = next_chain(header.prev, header.digest)
-        return OpReply(
-            seq=header.seq,
-            step=outcome.step,
-            epoch=header.epoch,
-            chain=chain,
-            loss=outcome.loss,
-            grad_norm=outcome.grad_norm,
-            grad_norms=outcome.grad_norms,
-            finite=outcome.finite,
-            metrics=outcome.metrics,
-            resources=outcome.resources,
-            receipts=self._receipts(header.receipts, chain, outcome) + _saved(outcome),
-            durability_reached=self.manifest.durability,
-            durable_seq=self._journal.durable_seq,
-            numerics_id=self._around.numerics_id,
-            notices=outcome.notices,
-            microshard_rows=outcome.microshard_rows,
-        )
+    def _durable(self, reply: OpReply) -> OpReply:
+        """The reply, when what it acknowledges is as durable as it says.
 
-    def _receipts(self, mode: ReceiptMode, chain: bytes, outcome: Outcome) -> tuple[Receipt, ...]:
-        if mode is ReceiptMode.NONE:
-            return ()
-        receipts = [Receipt("chain", chain, "sha256")]
-        if mode is ReceiptMode.FULL:
-            with translated("reading the session's state"):
-                has_gradients = outcome.pending.count > 0
-                for name in names_of(self._state.layout, with_gradients=has_gradients):
-                    digest = tensor_digest(self._state.read(outcome.state_version, name))
-                    receipts.append(Receipt(name, digest, "sha256"))
-        return tuple(receipts)
+        Operations that wait here together, each behind its own turn, share one sync of the log.
+        """
+        if self._keeper is None:
+            return reply
+        self._journal.make_durable(reply.seq, self._turns.lock)
+        return replace(reply, durable_seq=self._journal.durable_seq)
 
     def _stored(self, kept: Kept) -> OpReply:
         return replies.decode(self._journal.read(kept).reply)
@@ -378,12 +384,6 @@ class Session:
             return ()
         text = "this server's numerics differ from those the session began with: later bits may too"
         return (Notice("NUMERICS_CHANGED", text),)
-
-
-def _saved(outcome: Outcome) -> tuple[Receipt, ...]:
-    """What names the checkpoint of a Save or Restore, also to a replay."""
-    found = outcome.checkpoint
-    return (Receipt("checkpoint", found, "sha256"),) if found else ()
 
 
 def _is_asked(name: str, prefixes: tuple[str, ...]) -> bool:

@@ -124,7 +124,6 @@ def test_a_list_says_where_each_session_stands(scene: Scene) -> None:
     [
         ({"session_id": b"short"}, ErrorCode.BAD_FIELD),
         ({"request_id": b""}, ErrorCode.BAD_FIELD),
-        ({"durability": Durability.DISK}, ErrorCode.UNSUPPORTED),
         ({"numerics": NumericsMode.PORTABLE}, ErrorCode.UNSUPPORTED),
         ({"params": (NamedTensor("w", np.zeros(1)),)}, ErrorCode.BAD_NAME),
         ({"params": ()}, ErrorCode.INCOMPATIBLE),
