@@ -13,6 +13,7 @@ import numpy as np
 from chainrule.errors import ErrorCode, InvalidGraph, ShapeMismatch
 from chainrule.ir import canonical, checker, printer, trees
 from chainrule.ir.avals import Aval, BatchDim, shape_text
+from chainrule.ir.drawing import Box, draw
 from chainrule.ir.graph import Debug
 from chainrule.ir.graph import Graph as IRGraph
 from chainrule.ir.tensors import decode_tensor, encode_tensor
@@ -144,6 +145,17 @@ class Graph:
     def to_text(self) -> str:
         """The nodes, one a line."""
         return printer.to_text(self.graph)
+
+    def to_svg(self) -> str:
+        """The nodes of the function as a picture: each below what it reads."""
+        main, debug = self.graph.main, self.graph.debug_of(len(self.graph.functions) - 1)
+        boxes, names = [], main.input_names
+        for node in main:
+            name = names[node.id] if node.op == "Input" else debug.label(node.id) or ""
+            title = f"{node.id} {node.op}  {name}".rstrip()
+            edges = tuple((i, "") for i in node.inputs)
+            boxes.append(Box(node.id, title, str(node.aval), debug.line(node.id) or "", edges))
+        return draw(boxes)
 
     def to_bytes(self) -> bytes:
         """The canonical form: structure and constants, without labels and captured arrays."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -114,3 +115,15 @@ def test_text_and_repr_name_the_inputs() -> None:
 
 def test_random_functions_need_a_key() -> None:
     assert not traced().uses_random
+
+
+def test_the_picture_shows_every_node_with_its_shape() -> None:
+    def f(x: Any) -> Any:
+        h = np.tanh(x)
+        return np.sum(h)
+
+    shown = " ".join(ElementTree.fromstring(trace(f, np.ones(3)).to_svg()).itertext())
+    assert "0 Input  args/0" in shown
+    assert "1 Tanh  h" in shown
+    assert "float64[3]" in shown
+    assert "test_graph.py:" in shown
