@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from chainrule.explanation import Explanation as Explanation
     from chainrule.history import Epoch as Epoch
     from chainrule.history import History as History
+    from chainrule.lease import Linearized as Linearized
     from chainrule.results import Estimate as Estimate
     from chainrule.results import Evaluation as Evaluation
     from chainrule.results import Result as Result
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from chainrule.tracing import vjp as vjp
     from chainrule.tracing import vmap as vmap
     from chainrule.tracing import while_loop as while_loop
+    from chainrule.verification import VerifyReport as VerifyReport
     from chainrule.version import __version__ as __version__
 
 _HOMES = {
@@ -107,6 +109,7 @@ _HOMES = {
     ),
     "explanation": "Explanation",
     "history": "Epoch History",
+    "lease": "Linearized",
     "results": "Estimate Evaluation Result ServerInfo StepResult",
     "session": "Session",
     "tracing": (
@@ -114,6 +117,7 @@ _HOMES = {
         "jacfwd jacrev jvp linearize reversible root scan spec stop_gradient trace "
         "value_and_grad vjp vmap while_loop"
     ),
+    "verification": "VerifyReport",
     "version": "__version__",
 }
 _HOME = {name: f"chainrule.{home}" for home, names in _HOMES.items() for name in names.split()}
@@ -140,6 +144,7 @@ __all__ = [
     "Incompatible",
     "InvalidGraph",
     "LimitExceeded",
+    "Linearized",
     "NameTaken",
     "NonFinite",
     "NotConverged",
@@ -169,6 +174,7 @@ __all__ = [
     "UnknownPrimitive",
     "UnsplitWarning",
     "Unsupported",
+    "VerifyReport",
     "__version__",
     "aio",
     "asarray",

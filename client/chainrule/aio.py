@@ -14,9 +14,10 @@ from typing import Any, Self
 from chainrule.binding import Bound
 from chainrule.client import Client
 from chainrule.connecting import connect as _connect
+from chainrule.lease import Linearized
 from chainrule.session import Session
 
-__all__ = ["AsyncBound", "AsyncClient", "AsyncSession", "connect"]
+__all__ = ["AsyncBound", "AsyncClient", "AsyncLinearized", "AsyncSession", "connect"]
 
 
 async def connect(address: str | None = None, **settings: Any) -> "AsyncClient":
@@ -45,6 +46,21 @@ class _Async:
 
 class AsyncBound(_Async):
     """`Bound` with `await`."""
+
+
+class AsyncLinearized(_Async):
+    """`Linearized` with `await`; an async context manager."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self._inner.release)
 
 
 class AsyncSession(_Async):
@@ -89,4 +105,6 @@ def _coroutine(method: Callable[..., Any]) -> Callable[..., Any]:
 def _wrapped(value: Any) -> Any:
     if isinstance(value, Session):
         return AsyncSession(value)
+    if isinstance(value, Linearized):
+        return AsyncLinearized(value)
     return AsyncBound(value) if isinstance(value, Bound) else value

@@ -27,6 +27,10 @@ async def everything() -> None:
         assert session.next_step == 5
         with pytest.raises(cr.InvalidGraph):
             await client.grad(np.sin, X)
+        async with await client.linearize(np.sin, X) as lease:
+            np.testing.assert_allclose(await lease.vjp(X), X * np.cos(X))
+        with pytest.raises(cr.NotFound):
+            await lease.jvp(X)
         assert "value_and_grad" in dir(client)
 
 
