@@ -29,8 +29,10 @@ def check(graph: Graph, limits: Limits = DEFAULT) -> None:
     """
     _check_size(graph, limits)
     depth: list[int] = []
+    steps: list[int] = []
     for index, function in enumerate(graph.functions):
         depth.append(_check_function(graph, index, function, depth))
+        steps.append(_check_steps(graph, index, steps, limits))
         if depth[-1] > limits.nesting:
             raise LimitExceeded(
                 f"functions nest {depth[-1]} deep, above {limits.nesting}",
@@ -100,6 +102,37 @@ def _check_function(graph: Graph, index: int, function: Function, depth: list[in
         deepest = max((deepest, *(depth[i] for i in callees(function.attrs[row]))))
     _check_ends(function)
     return deepest + 1
+
+
+def _check_steps(graph: Graph, index: int, steps: list[int], limits: Limits) -> int:
+    """Steps that the loops of a function take together, one inside another multiplied.
+
+    Each length is within its bound, but ten thousand times ten thousand steps would run for an hour.
+    """
+    function = graph.functions[index]
+    total = 0
+    for row, (op, attrs) in enumerate(zip(function.ops, function.attrs, strict=True)):
+        inside = sum(steps[i] for i in callees(attrs))
+        if op == "Scan":
+            given = dict(attrs)
+            length = given["length"]
+            assert isinstance(length, int)
+            inside = inside if given["until"] else length * max(inside, 1)
+        total += inside
+        if total > limits.steps:
+            debug = graph.debug_of(index)
+            raise LimitExceeded(
+                f"the loops take {total} steps together, above {limits.steps}",
+                code=ErrorCode.COST_FLOPS,
+                function=function.name,
+                node=row,
+                label=debug.label(row) or op,
+                line=debug.line(row),
+                cure="nest loops of fewer steps, or work on whole arrays",
+                limit=limits.steps,
+                value=total,
+            )
+    return total
 
 
 def _check_row(

@@ -25,7 +25,7 @@ from chainrule.ir.expr import (
     stop_gradient,
     where,
 )
-from chainrule.ir.rules import AttrMap, Avals, axis_of, mismatch, require
+from chainrule.ir.rules import EMPTY_CURE, AttrMap, Avals, axis_of, mismatch, require
 from chainrule.ir.signature import Signature
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _same(avals: Avals, attrs: AttrMap) -> Avals:
     if "axis" in attrs:
         axis = axis_of(cast(int, attrs["axis"]), avals[0].rank)
         if avals[0].shape[axis] == 0:
-            raise mismatch("a softmax over an empty axis", ErrorCode.EMPTY_REDUCTION)
+            raise mismatch("a softmax over an empty axis", ErrorCode.EMPTY_REDUCTION, EMPTY_CURE)
     return (avals[0],)
 
 
@@ -132,7 +132,7 @@ def _picked(avals: Avals, attrs: AttrMap) -> Avals:
             cure="give int64 class numbers, one for each row of logits",
         )
     if logits.shape[-1] == 0:
-        raise mismatch("a softmax over an empty axis", ErrorCode.EMPTY_REDUCTION)
+        raise mismatch("a softmax over an empty axis", ErrorCode.EMPTY_REDUCTION, EMPTY_CURE)
     return (Aval(logits.dtype, labels.shape),)
 
 

@@ -15,6 +15,7 @@ class Limits:
         functions: functions of a graph.
         nesting: how deep functions may name functions.
         constant_bytes: bytes of all constants together.
+        steps: of all Scans without `until` together, one inside another multiplied.
     """
 
     nodes: int = 20_000
@@ -22,6 +23,7 @@ class Limits:
     functions: int = 256
     nesting: int = 16
     constant_bytes: int = 4 * 1024 * 1024
+    steps: int = 10_000_000
 
 
 DEFAULT = Limits()

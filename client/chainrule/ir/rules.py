@@ -20,6 +20,9 @@ from chainrule.ir.avals import (
 Avals = tuple[Aval, ...]
 AttrMap = dict[str, AttrValue]
 
+# What to do where nothing is reduced by what has no value of nothing.
+EMPTY_CURE = "it has no value; test the size first"
+
 
 def mismatch(
     text: str, code: ErrorCode = ErrorCode.SHAPE_MISMATCH, cure: str = ""
@@ -215,7 +218,7 @@ def reduction(kind: str, *, empty: bool, dtype: DType | None = None) -> Any:
             raise mismatch(
                 f"a maximum over the empty axis of {shape_text(aval.shape)}",
                 ErrorCode.EMPTY_REDUCTION,
-                "it has no value; test the size first",
+                EMPTY_CURE,
             )
         shape = tuple(
             1 if i in chosen else d for i, d in enumerate(aval.shape) if keep or i not in chosen
@@ -231,7 +234,7 @@ def arg_max(avals: Avals, attrs: AttrMap) -> Avals:
     assert isinstance(axis, int)
     axis = axis_of(axis, aval.rank)
     if aval.shape[axis] == 0:
-        raise mismatch("an argmax over an empty axis", ErrorCode.EMPTY_REDUCTION)
+        raise mismatch("an argmax over an empty axis", ErrorCode.EMPTY_REDUCTION, EMPTY_CURE)
     return (Aval(DType.INT64, (*aval.shape[:axis], *aval.shape[axis + 1 :])),)
 
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from chainrule.errors import ErrorCode
 from chainrule.ir.avals import Aval, BatchDim, DType, check_shape, shape_text
-from chainrule.ir.rules import AttrMap, Avals, axes_of, axis_of, mismatch, require
+from chainrule.ir.rules import EMPTY_CURE, AttrMap, Avals, axes_of, axis_of, mismatch, require
 
 Ints = tuple[int, ...]
 
@@ -93,7 +93,9 @@ def dft(avals: Avals, attrs: AttrMap) -> Avals:
     if aval.rank - 1 in axes:
         raise mismatch("a transform along real and imaginary part", ErrorCode.BAD_AXIS)
     if any(aval.shape[axis] == 0 for axis in axes):
-        raise mismatch(f"a transform along an empty axis of {aval}", ErrorCode.EMPTY_REDUCTION)
+        raise mismatch(
+            f"a transform along an empty axis of {aval}", ErrorCode.EMPTY_REDUCTION, EMPTY_CURE
+        )
     return (aval,)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chainrule.errors import ChainruleError, ErrorCode
+from chainrule.errors import ChainruleError, ErrorCode, LimitExceeded
 from chainrule.ir.avals import Aval, DType
 from chainrule.ir.builder import Builder
 from chainrule.ir.checker import check
@@ -194,3 +194,22 @@ def test_an_integer_where_a_float_attribute_belongs_is_another_graph() -> None:
     with pytest.raises(ChainruleError) as caught:
         check(Graph((SOLVE, wrong)))
     assert caught.value.code is E.NON_CANONICAL
+
+
+@pytest.mark.parametrize(("outer", "inner", "fits"), [(1000, 1000, True), (10_000, 10_000, False)])
+def test_loops_inside_loops_have_a_bound_together(outer: int, inner: int, fits: bool) -> None:
+    step = function({"x": SCALAR}, lambda x: x + 1.0)
+
+    def loop(name: int, length: int, functions: tuple[Function, ...]) -> Function:
+        b = Builder(functions)
+        row = b.input("x", SCALAR)
+        return b.finish([b.add("Scan", row, function=name, n_carry=1, length=length)], ["y"])
+
+    middle = loop(0, inner, (step,))
+    made = Graph((step, middle, loop(1, outer, (step, middle))))
+    if fits:
+        check(made)
+        return
+    with pytest.raises(LimitExceeded, match="100000000 steps together") as caught:
+        check(made)
+    assert (caught.value.code, caught.value.node) == (ErrorCode.COST_FLOPS, 1)
