@@ -57,12 +57,22 @@ def draw(boxes: Sequence[Box]) -> str:
 
 
 def _places(boxes: Sequence[Box]) -> dict[int, tuple[int, int]]:
-    """Column and row of each box: below its inputs, left to right in order."""
+    """Column and row of each box: below its inputs; what reads nothing stands above its first reader."""
+    rows: dict[int, int] = {}
+    first: dict[int, int] = {}
+    for box in boxes:
+        read = [n for n, _ in box.edges if n in rows]
+        row = rows[box.number] = 1 + max((rows[n] for n in read), default=-1)
+        for n in read:
+            first[n] = min(first.get(n, row), row)
+    sources = {box.number for box in boxes if not any(n in rows for n, _ in box.edges)}
     used: dict[int, int] = {}
     place: dict[int, tuple[int, int]] = {}
-    for box in boxes:
-        row = 1 + max((place[n][1] for n, _ in box.edges if n in place), default=-1)
-        place[box.number] = (used.get(row, 0), row)
+    # The way of the computation comes first, at the left.
+    for box in sorted(boxes, key=lambda box: box.number in sources):
+        n = box.number
+        row = first.get(n, 1) - 1 if n in sources else rows[n]
+        place[n] = (used.get(row, 0), row)
         used[row] = used.get(row, 0) + 1
     return place
 

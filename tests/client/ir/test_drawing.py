@@ -23,5 +23,14 @@ def test_a_box_lies_below_what_it_reads_and_edges_join_them() -> None:
     assert "no such box" not in shown
 
 
+def test_what_reads_nothing_stands_above_its_first_reader() -> None:
+    chain = [Box(0, "x", "", "", ()), *(Box(i, "f", "", "", ((i - 1, ""),)) for i in (1, 2, 3))]
+    late = Box(4, "constant", "", "", ())
+    last = Box(5, "g", "", "", ((3, ""), (4, "")))
+    root = ElementTree.fromstring(draw((*chain, late, last)))
+    tops = {text.text: int(text.attrib["y"]) for text in root.iter(f"{NS}text") if text.text}
+    assert tops["f"] == tops["constant"] < tops["g"]
+
+
 def test_nothing_is_a_picture_too() -> None:
     assert ElementTree.fromstring(draw(())).tag == f"{NS}svg"
