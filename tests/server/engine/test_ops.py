@@ -105,6 +105,31 @@ def test_reverse_is_the_adjoint_of_forward(row: Row, sample: Sample) -> None:
     equal_products([ct], [y_ts], total, s)
 
 
+@pytest.mark.parametrize(("row", "sample"), tuple(cases()))
+def test_reverse_of_the_second_derivative_is_the_third(row: Row, sample: Sample) -> None:
+    """<ct, d3f(t, t, t)> by the oracle = <gradient of <ct, d2f(t, t)>, t>."""
+    flat, wrt, arrays, rng = prepared(row, sample)
+    t = directions(rng, arrays, wrt)
+    expected = oracle_third(row, sample.attrs, arrays, spread(wrt, arrays, t))
+    ct = rng.standard_normal(expected.shape).astype(flat.function.out_avals[0].dtype.numpy)
+    found = run(reverse(second(flat, wrt), wrt), [*arrays, *t, *t, ct])
+    left = float(np.vdot(ct, expected))
+    right = sum(float(np.vdot(a, b)) for a, b in zip(found, t, strict=True))
+    scale = 1 + norm([ct]) * norm([expected])
+    assert abs(left - right) <= max(row.third, 1e-6 * (ct.dtype == np.float32)) * scale
+
+
+def test_every_row_is_tried_at_three_points_or_more_and_to_the_third_order() -> None:
+    """No hole in op x order: an op with a derivative has an oracle, points, and tolerances as promised."""
+    for row in DIFFERENTIABLE:
+        tried = [s for s in row.samples if row.affordable is None or row.affordable(s)]
+        numbers = sum(max(int(np.prod(x)) for x in s.shapes) for s in tried)
+        assert numbers + len(row.points) >= 3, row.op
+        assert row.third <= 1e-7, row.op
+        # a Cast to float32 has no more digits
+        assert row.tolerance <= 1e-9 or row.op == "Cast", row.op
+
+
 def equal_products(a: list[Array], b: list[Array], c: list[Array], d: list[Array]) -> None:
     """<a, b> = <c, d>, relative to |a| |b|."""
     left = sum(float(np.vdot(x, y)) for x, y in zip(a, b, strict=True))
