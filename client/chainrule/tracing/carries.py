@@ -48,6 +48,7 @@ class Carry:
         step: Callable[..., Any],
         others: Sequence[Any] = (),
         parts: Callable[[Any], tuple[Any, Callable[[Any], Any]]] = lambda out: (out, lambda c: c),
+        counted: bool = False,
     ) -> Body:
         """The body of a step, traced so that the carry keeps its shape and dtype.
 
@@ -55,6 +56,7 @@ class Carry:
             step: called with the carry and others.
             others: further arguments, trees with slots.
             parts: takes what step returns apart: the carry, and how to put it back.
+            counted: whether the number of the step is a last input, for random numbers.
 
         Raises:
             TraceError: the carry comes back with another structure.
@@ -62,6 +64,9 @@ class Carry:
         """
 
         def checked(carry: Any, *rest: Any) -> Any:
+            if counted:
+                tape_now().step = rest[-1].row
+                rest = rest[:-1]
             out, put = parts(step(carry, *rest))
             return put(rebuild(out, self._alike(out)))
 
@@ -70,8 +75,9 @@ class Carry:
         while True:
             mark = len(root.bodies)
             slots = [Slot(t.aval, t.weak) for t in self.values]
+            number = (Slot(Aval(DType.INT64, ())),) if counted else ()
             try:
-                return call_body(checked, (rebuild(self.tree, slots), *others), {})
+                return call_body(checked, (rebuild(self.tree, slots), *others, *number), {})
             except _Widen as wider:
                 # The attempt is forgotten, with the bodies inside it: its rows are on no tape that is kept.
                 del root.bodies[mark:]

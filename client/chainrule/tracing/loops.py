@@ -4,10 +4,11 @@ A Python loop in traced code unrolls, which costs a row for each operation of ea
 once, whatever the number of steps, and have every derivative.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.errors import ErrorCode, ShapeMismatch, TraceError
+from chainrule.ir.attrs import AttrValue
 from chainrule.ir.avals import Aval, DType
 from chainrule.tracing.bodies import Body, Slot, call_body, emit_structure, share_closures
 from chainrule.tracing.carries import Carry
@@ -51,35 +52,49 @@ def scan(
     steps = _steps(slices, length)
     carry = Carry(init, "carry")
     inner = rebuild(xs, [Slot(Aval(x.aval.dtype, x.shape[1:]), x.weak) for _, x in slices])
-    body = carry.body(f, (inner,), _pair)
-    return _scanned(body, carry, [x for _, x in slices], steps, reverse)
-
-
-def _scanned(
-    body: Body, carry: Carry, slices: list[Tracer], steps: int, reverse: bool
-) -> tuple[Any, Any]:
+    body = carry.body(f, (inner,), _pair, counted=True)
     k = len(carry.values)
-    consts = share_closures(body, after=0)
     avals = [
         aval if i < k else Aval(aval.dtype, (steps, *aval.shape))
         for i, aval in enumerate(body.out_avals)
     ]
-    attrs = _attrs(len(consts), k, steps, reverse=reverse)
-    found = emit_structure("Scan", body, [*consts, *carry.values, *slices], attrs, avals)
+    found = _scanned(body, carry, [x for _, x in slices], steps, avals, reverse=bool(reverse))
     return rebuild(carry.tree, found[:k]), rebuild(body.result[1], found[k:])
 
 
-def _attrs(
-    n_consts: int, n_carry: int, length: int, reverse: bool = False, until: bool = False
-) -> dict[str, int | bool]:
-    return {
-        "n_consts": n_consts,
-        "n_carry": n_carry,
-        "length": length,
-        "reverse": bool(reverse),
-        "until": until,
-        "limit": False,
-    }
+def _scanned(
+    body: Body,
+    carry: Carry,
+    slices: list[Tracer],
+    length: int,
+    avals: Sequence[Aval],
+    reverse: bool = False,
+    until: bool = False,
+) -> list[Tracer]:
+    """The row of a Scan. Steps are counted where the body draws random numbers, others in each step."""
+    counts: list[Tracer] = []
+    consts = share_closures(body, after=0)
+    order = body.tape.order
+    assert order is not None
+    if body.tape.draws:
+        attrs: dict[str, AttrValue] = {"dtype": DType.INT64, "shape": (length,), "axis": 0}
+        counts = [Tracer(tape_now(), tape_now().record("Iota", (), attrs))]
+    else:
+        body.tape.order = tuple(row for row in order if row != body.tape.step)
+    return emit_structure(
+        "Scan",
+        body,
+        [*consts, *carry.values, *slices, *counts],
+        {
+            "n_consts": len(consts),
+            "n_carry": len(carry.values),
+            "length": length,
+            "reverse": reverse,
+            "until": until,
+            "limit": False,
+        },
+        avals,
+    )
 
 
 def while_loop(
@@ -119,11 +134,9 @@ def while_loop(
     def loop(start: Any) -> Any:
         carry = Carry(start, "carry")
         k = len(carry.values)
-        inner = carry.body(step, parts=lambda out: (out[0], lambda c: (out[1], c)))
-        consts = share_closures(inner, after=0)
-        attrs = _attrs(len(consts), k, max_iter, until=True)
+        inner = carry.body(step, parts=lambda out: (out[0], lambda c: (out[1], c)), counted=True)
         avals = (*inner.out_avals[1:], Aval(DType.INT64, ()))
-        found = emit_structure("Scan", inner, [*consts, *carry.values], attrs, avals)
+        found = _scanned(inner, carry, [], max_iter, avals, until=True)
         return rebuild(start, found[:k])
 
     return choose(_truth(cond(init)), loop, lambda start: start, (init,))

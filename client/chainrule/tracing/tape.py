@@ -66,6 +66,7 @@ class Tape:
         bindings: rows of the parent that enter as inputs after the function's own.
         outputs, output_names: set when the call has returned.
         order: the rows of the inputs in the order in which they are given; that of the rows by default.
+        step: the row of the number of the step, in the body of a loop.
     """
 
     def __init__(self, parent: "Tape | None" = None, n: int | None = None) -> None:
@@ -80,6 +81,7 @@ class Tape:
         self.output_names: tuple[str, ...] = ()
         self.order: tuple[int, ...] | None = None
         self.notices: dict[tuple[str, str], Notice] = {}
+        self.step: int | None = None
         self.streams = 0
         self._lifted: dict[int, int] = {}
         self._captured: dict[int, tuple[Array, Array | None, int]] = {}
@@ -140,10 +142,26 @@ class Tape:
         return row
 
     def key(self) -> int:
-        """The row of the random key, an input of the outermost function."""
-        if self.root._key is None:
-            self.root._key = self.root.input("$key", Aval(DType.UINT32, (2,)))
-        return self.lift_row(self.root, self.root._key)
+        """The row of the random key: an input of the outermost function, other in each step of a loop."""
+        if self._key is None:
+            if self.parent is None:
+                self._key = self.input("$key", Aval(DType.UINT32, (2,)))
+            else:
+                key = self.lift_row(self.parent, self.parent.key())
+                self._key = key if self.step is None else self._folded(key, self.step)
+        return self._key
+
+    @property
+    def draws(self) -> bool:
+        """Whether random numbers are drawn, in this function or one inside it."""
+        return self._key is not None
+
+    def _folded(self, key: int, step: int) -> int:
+        """A key for a step: two words of the cipher's block of that number, in a stream of the loop's own."""
+        words = self.constant(np.array([0, 1]), DType.INT64)
+        block = self.record("Mul", (step, self.constant(4, DType.INT64)), {})
+        counter = self.record("Add", (block, words), {})
+        return self.record("RandomBits", (key, counter), {"stream": self.next_stream()})
 
     def next_stream(self) -> int:
         """A new number for random draws, in call order: two equal draws never merge."""

@@ -219,6 +219,39 @@ def test_a_scan_along_the_batch_is_refused() -> None:
     assert "along the batch" in str(refusal(f, np.ones(6), batch=0))
 
 
+def test_each_step_draws_other_numbers() -> None:
+    def draws(x: Any) -> Any:
+        def outer(c: Any, _: Any) -> Any:
+            inner = cr.scan(lambda c, _: (c, cr.random.uniform((2,))), c, length=3)[1]
+            return c, (inner, cr.random.uniform((2,)))
+
+        looped = cr.while_loop(lambda c: c[0] < 4, step, (0, np.zeros(4)), max_iter=4)[1]
+        return cr.scan(outer, x, length=5)[1], cr.random.uniform((2,)), looped
+
+    def step(c: Any) -> Any:
+        hot = np.where(np.arange(4) == c[0], 1.0, 0.0)
+        return c[0] + 1, c[1] + hot * cr.random.uniform(())
+
+    (inner, outer), once, looped = answer(draws, np.array(0.0))
+    assert inner.shape == (5, 3, 2)
+    every = np.concatenate([inner.ravel(), outer.ravel(), once, looped])
+    assert len(np.unique(every)) == every.size
+
+
+def test_dropout_in_a_loop_is_the_same_forwards_and_backwards() -> None:
+    # y = prod of masks * x, so x_ct is y / x, whatever was dropped
+    def f(x: Any) -> Any:
+        return cr.scan(lambda c, _: (cr.nn.dropout(0.2, c), None), x, length=3)[0]
+
+    x = np.abs(numbers(40)) + 0.5
+    value, slope = answer(lambda x: (f(x), cr.grad(lambda x: np.sum(f(x)))(x)), x)
+    assert 0 < np.count_nonzero(value) < 40
+    # two calls of f have two streams, each its own mask; each mask is 0 or 1.25 in every step
+    assert set(np.round(slope, 9)) == {0.0, round(1.25**3, 9)}
+    both = answer(lambda x: cr.value_and_grad(lambda x: np.sum(f(x)))(x), x)
+    assert np.sum(both[1] * x) == pytest.approx(both[0])
+
+
 def test_outside_of_traced_code_the_cure_is_to_trace() -> None:
     with pytest.raises(cr.TraceError, match="inside a function that is traced"):
         cr.scan(lambda c, y: (c, y), 0.0, np.ones(3))
