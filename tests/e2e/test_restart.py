@@ -53,12 +53,12 @@ def test_a_drained_server_is_taken_up_without_a_re_open(server: ServerProcess) -
 @pytest.mark.faults
 def test_kills_during_pipelined_steps_change_no_bit(server: ServerProcess) -> None:
     expected = undisturbed()
-    kills, reached = 4, threading.Event()
+    # Counted, so that no moment is lost while the server is still on its way up.
+    kills, reached = 4, threading.Semaphore(0)
 
     def disturb() -> None:
         for _ in range(kills):
-            assert reached.wait(60)
-            reached.clear()
+            assert reached.acquire(timeout=60)
             server.kill()
             server.start()
 
@@ -71,7 +71,7 @@ def test_kills_during_pipelined_steps_change_no_bit(server: ServerProcess) -> No
         for k in range(STEPS):
             results.append(answers[k].result(120))
             if k % (STEPS // (kills + 1)) == STEPS // (kills + 1) - 1:
-                reached.set()  # with three operations under way
+                reached.release()  # with three operations under way
             if k + 4 < STEPS:
                 answers.append(session.submit(*batch_of(RECORD, k + 4)))
         thread.join(60)
