@@ -96,7 +96,8 @@ def leaf_aval(leaf: Any, name: str, batched: bool) -> Aval | None:
             f"batch argument {name} has no axis",
             code=ErrorCode.BATCH_MISMATCH,
             field=name,
-            cure="give arrays with the batch as leading axis, or leave the argument out of batch=",
+            cure="give arrays with the batch as leading axis (a list is a tree: np.asarray makes it "
+            "one), or leave the argument out of batch=",
         )
     shape: tuple[Dim, ...] = tuple(BatchDim(1) if i == axis else d for i, d in enumerate(dims))
     return Aval(dtype, shape)
