@@ -23,39 +23,50 @@ def extract(
     """
     f = flat.function
     stop_rows = set(stops)
-    needed = _needed(f, targets, stop_rows)
+    read, nodes = _needed(f, targets, stop_rows)
+    needed = sorted(read | nodes)
     b = Builder()
     rows: dict[int, int] = {}
     for row in needed:
-        if row in stop_rows:
+        if row in stop_rows and row in read:
             rows[row] = b.input(stops[row], f.avals[row])
         elif f.ops[row] == "Input":
             rows[row] = b.input(f.input_names[row], f.avals[row])
     scalars: dict[str, int] = {}
     copier = Copier(b, flat)
-    inside = [f.node(row) for row in needed if row not in rows]
+    inside = [f.node(row) for row in needed if row not in rows or row in nodes]
     if any(node.op == "DimSize" for node in inside):
         scalars[BATCH] = b.input(BATCH, Aval(DType.INT64))
     if any(_along_batch(node) for node in inside):
         scalars[OFFSET] = b.input(OFFSET, Aval(DType.INT64))
     for node in inside:
         b.label, b.line = flat.debug.label(node.id) or "", flat.debug.line(node.id) or ""
-        rows[node.id] = _copy(b, copier, node, rows, scalars)
+        made = _copy(b, copier, node, rows, scalars)
+        # The first output of a node may be given while another one is made here.
+        rows.setdefault(node.id, made)
     return finish(b, [rows[r] for r in targets], keys, name)
 
 
-def _needed(f: Function, targets: Sequence[int], stops: set[int]) -> list[int]:
-    seen = set(targets)
-    stack = list(seen)
+def _needed(f: Function, targets: Sequence[int], stops: set[int]) -> tuple[set[int], set[int]]:
+    """Rows that are read, and nodes that run because another output than their first is made."""
+    read, nodes = set(targets), set[int]()
+    stack = list(read)
     while stack:
         row = stack.pop()
         if row in stops:
             continue
-        for i in f.inputs[row]:
-            if i not in seen:
-                seen.add(i)
+        if f.ops[row] == "Item":
+            nodes.add(f.inputs[row][0])
+        for i in sources(f, row):
+            if i not in read:
+                read.add(i)
                 stack.append(i)
-    return sorted(seen)
+    return read, nodes
+
+
+def sources(f: Function, row: int) -> tuple[int, ...]:
+    """What a row is computed from. An Item reads no value of its node: it is an output beside the first."""
+    return f.inputs[f.inputs[row][0]] if f.ops[row] == "Item" else f.inputs[row]
 
 
 def _along_batch(node: Node) -> bool:

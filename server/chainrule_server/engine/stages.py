@@ -9,7 +9,7 @@ needs doesn't run the forward pass once more.
 
 from collections.abc import Iterable, Sequence
 
-from chainrule_server.engine.extract import extract
+from chainrule_server.engine.extract import extract, sources
 from chainrule_server.engine.flat import Flat
 from chainrule_server.engine.loops.table import LOOPS
 from chainrule_server.engine.ops import OPS
@@ -105,7 +105,7 @@ class _Stages:
             need[row] = min(need[row], self.last + 1)
         for row in range(len(self.f) - 1, -1, -1):
             state = self.states[row]
-            for i in self.f.inputs[row]:
+            for i in sources(self.f, row):
                 source = self.states[i]
                 if isinstance(source, Batched):
                     continue
@@ -117,7 +117,7 @@ class _Stages:
 
     def _added(self, row: int) -> bool:
         """Whether a partial row only adds partials up, inside the shard."""
-        return all(isinstance(self.states[i], Partial) for i in self.f.inputs[row])
+        return all(isinstance(self.states[i], Partial) for i in sources(self.f, row))
 
     def _known(self) -> list[int]:
         """The unsharded stage by which a replicated row can be computed."""
@@ -127,7 +127,7 @@ class _Stages:
                 known[row] = max(
                     (
                         self.made_in[i] + 1 if isinstance(self.states[i], Partial) else known[i]
-                        for i in self.f.inputs[row]
+                        for i in sources(self.f, row)
                     ),
                     default=0,
                 )
@@ -140,7 +140,7 @@ class _Stages:
         stack, seen = list(targets), set(targets)
         while stack:
             row = stack.pop()
-            for i in self.f.inputs[row]:
+            for i in sources(self.f, row):
                 if self._crosses(i, row):
                     stops[i] = key_of(i)
                     if isinstance(self.states[i], Replicated):
@@ -169,6 +169,7 @@ class _Stages:
         return self.known_at[i] > 0 or self._flops(i) > _ONCE_FLOPS
 
     def _flops(self, row: int) -> int:
+        row = self.f.inputs[row][0] if self.f.ops[row] == "Item" else row
         op = self.f.ops[row]
         if op not in OPS:
             return _ONCE_FLOPS + 1 if op in LOOPS else 0

@@ -1,16 +1,22 @@
 """A forward with residuals and the derivatives that go with it."""
 
+import random
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chainrule.errors import ChainruleError, ErrorCode
 from chainrule.ir.expr import Expr, reduce_sum, sin, tanh
+from chainrule.ir.graph import Graph
 from chainrule_server.engine.compiler import compile_request
 from chainrule_server.engine.linearize import linearize
 from chainrule_server.engine.requests import Kind, Request
 from support.engine_run import run
 from support.losses import total
-from support.written import N, f8, graph, i8
+from support.random_graphs import random_function
+from support.written import N, f8, feeds_for, graph, i8
 
 X = np.array([0.3, -1.2, 0.9])
 ROWS = np.random.default_rng(0).normal(size=(100, 3))
@@ -78,3 +84,28 @@ def test_what_has_no_derivative(wrt: tuple[str, ...], outs: tuple[str, ...], cod
     with pytest.raises(ChainruleError) as caught:
         linearize(GRAPH, wrt, outs)
     assert caught.value.code is code
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 10**9), st.booleans())
+def test_lanes_and_leases_of_any_graph_are_its_single_derivatives(seed: int, batched: bool) -> None:
+    f = random_function(random.Random(seed), batched=batched)
+    g, n, rng = Graph((f,)), 5, np.random.default_rng(seed)
+    feeds = feeds_for(f, n, seed)
+    ins = {x: a for x, a in zip(f.input_names, f.in_avals, strict=True) if a.dtype.is_float}
+    outs = {x: a for x, a in zip(f.output_names, f.out_avals, strict=True) if a.dtype.is_float}
+    drawn = {
+        Kind.VJP: {f"ct/{o}": rng.normal(size=(2, *a.concrete(n).dims)) for o, a in outs.items()},
+        Kind.JVP: {f"t/{i}": rng.normal(size=(2, *a.concrete(n).dims)) for i, a in ins.items()},
+    }
+    cut = linearize(g, tuple(ins), tuple(outs))
+    residuals = run(cut.forward, n, feeds)
+    for kind, seeds in drawn.items():
+        many = run(cut.derivative(kind, 2), n, residuals | seeds)
+        single = compile_request(g, [Request(kind, tuple(ins), tuple(outs))])
+        for k in range(2):
+            renamed = {name.replace("/", "/0/", 1): a[k] for name, a in seeds.items()}
+            for name, value in run(single, n, feeds | renamed).items():
+                size = max(1.0, float(abs(value).max(initial=0.0)))
+                found = many[name.replace("/0/", "/", 1)][k]
+                np.testing.assert_allclose(found, value, rtol=1e-9, atol=1e-11 * size)

@@ -5,7 +5,7 @@ import pytest
 
 from chainrule.ir.avals import Aval, DType
 from chainrule.ir.builder import Builder
-from chainrule.ir.expr import Expr, cast, reduce_sum, sin
+from chainrule.ir.expr import Expr, cast, reduce_sum, reshape, sin
 from chainrule.ir.graph import Graph
 from chainrule_server.engine.compiler import compile_main, compile_request
 from chainrule_server.engine.lower import lower
@@ -15,7 +15,7 @@ from chainrule_server.engine.stages import output_key, unsplit
 from chainrule_server.engine.structure import flatten
 from support.engine_run import Array, run, same_bits
 from support.losses import COUPLED, MAXIMUM, SPLIT, Loss, error, n_of, total
-from support.written import N, f8, feeds_for, graph
+from support.written import N, f8, feeds_for, function, graph
 
 ROWS = 19  # ragged for every microshard size below
 
@@ -160,3 +160,21 @@ def test_a_round_in_the_middle_is_one_round() -> None:
     x = np.linspace(0.0, 3.0, ROWS) ** 2
     got = run(program, ROWS, {"x": x}, workers=3)
     np.testing.assert_allclose(got["out"], np.sin(x - x.mean()).sum(), rtol=1e-13)
+
+
+def test_a_loop_may_give_a_sum_over_examples_beside_one_value_an_example() -> None:
+    """Its outputs are combined at different times, so one may be known where another is made."""
+    step = function({"x": f8(N), "s": f8()}, lambda x, s: {"sum": total(sin(x) * s), "each": x * s})
+
+    def body(x: Expr, s: Expr) -> dict[str, Expr]:
+        attrs = {"function": 0, "n_consts": 1, "n_carry": 0, "length": 3}
+        attrs |= {"reverse": False, "until": False, "limit": False}
+        sums, each = (Expr(x.b, i) for i in x.b.add_multi("Scan", x.id, s.id, **attrs))
+        return {"both": reduce_sum(each * reshape(sums, (3, 1)), (0,)), "sums": sums}
+
+    g = graph({"x": f8(N), "s": f8(3)}, body, (step,))
+    x, s = np.linspace(-1.0, 1.5, 19), np.array([1.0, 2.0, -3.0])
+    got = run(compile_main(g, {}, microshard=4), 19, {"x": x, "s": s}, workers=2)
+    sums = np.sin(x).sum() * s
+    np.testing.assert_allclose(got["sums"], sums, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(got["both"], x * (s * sums).sum(), rtol=1e-13, atol=1e-14)
