@@ -182,6 +182,7 @@ def build(maker: Maker, home: Home, manifest: Manifest, arrays: dict[str, Array]
         try:
             state = StateFile.create(disk, state_fd, manifest.layout)
             ledger = fresh_ledger(manifest, maker.limits)
+            state.stamp(0, manifest.chain)
             for serial in (0, 1):
                 state.write(serial, arrays.items())
                 state.twins.update(arrays)

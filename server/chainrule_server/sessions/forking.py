@@ -136,6 +136,7 @@ def begin(maker: Maker, room: Room, home: Home, manifest: Manifest, point: Point
             boot_id=maker.boot_id,
             is_grown=state.is_grown,
         )
+        state.stamp(version, ledger.made_by)
         for serial in (0, 1):
             header = replace(header, serial=serial)
             state.write_header(header)

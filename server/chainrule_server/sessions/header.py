@@ -5,6 +5,9 @@ before it. Little-endian:
 
     8s magic  H version  H flags  I offset of buffer 0  Q serial  Q seq  Q step  Q epoch
     Q state version  Q log bytes  Q log records  32s chain  16s boot id  32s state digest  I crc32
+
+Behind them a stamp for each buffer: 8s magic  Q version  32s chain  I crc32. It is written before the log's
+record, so a state file that is one operation older than its log is told from one whose header is.
 """
 
 import struct
@@ -16,7 +19,9 @@ VERSION = 1
 SLOT_BYTES = 512
 _FIXED = struct.Struct("<8sHHIQQQQQQQ32s16s32s")
 _CRC = struct.Struct("<I")
-_CLEAN, _GROWN = 1, 2
+_CLEAN, _GROWN, _STAMPED = 1, 2, 4
+_STAMP = struct.Struct("<8sQ32s")
+_STAMP_MAGIC = b"CRSTAMP\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class StateHeader:
         log_bytes, log_records: length of the log, every record of it committed.
         boot_id: of the kernel whose page cache the state may still be in.
         is_clean: log and state were on the device, and `state_digest` was theirs.
+        is_stamped: each buffer has a stamp; False in files of before there were any.
         is_grown: the buffers have room for gradients behind the other leaves.
     """
 
@@ -47,13 +53,14 @@ class StateHeader:
     is_clean: bool = False
     state_digest: bytes = bytes(32)
     is_grown: bool = False
+    is_stamped: bool = True
 
     def encode(self) -> bytes:
         """One slot, without its padding."""
         data = _FIXED.pack(
             MAGIC,
             VERSION,
-            (_CLEAN if self.is_clean else 0) | (_GROWN if self.is_grown else 0),
+            self.is_clean * _CLEAN + self.is_grown * _GROWN + self.is_stamped * _STAMPED,
             self.buffer_offset,
             self.serial,
             self.seq,
@@ -72,6 +79,17 @@ class StateHeader:
     def slot_offset(self) -> int:
         """Where this header goes in the file."""
         return SLOT_BYTES * (self.serial % 2)
+
+
+def stamp_offset(version: int) -> int:
+    """Where the stamp of a version's buffer lies: behind the two slots."""
+    return SLOT_BYTES * (2 + version % 2)
+
+
+def encode_stamp(version: int, chain: bytes) -> bytes:
+    """The stamp of a buffer: its version, and the chain value of the operation that made it."""
+    data = _STAMP.pack(_STAMP_MAGIC, version, chain)
+    return data + _CRC.pack(zlib.crc32(data))
 
 
 def decode_header(slot: bytes) -> StateHeader | None:
@@ -100,4 +118,5 @@ def decode_header(slot: bytes) -> StateHeader | None:
         bool(flags & _CLEAN),
         digest,
         bool(flags & _GROWN),
+        bool(flags & _STAMPED),
     )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from chainrule.errors import Applied, ChainruleError
+from chainrule.ir.operations import next_chain
 from chainrule_server.sessions.header import StateHeader
 from chainrule_server.sessions.home import Home
 from chainrule_server.sessions.layout import StateLayout
@@ -61,6 +62,9 @@ class Journal:
         if self._owes_header:
             with translated("writing the session's header"):
                 self._write_header()
+        if record.state_version != self.ledger.state_version:
+            with translated("writing the session's state"):
+                self.state.stamp(record.state_version, next_chain(record.prev, record.digest))
         try:
             with translated("writing the session's log"):
                 entry = self._log.append(record)
@@ -118,6 +122,7 @@ class Journal:
                 try:
                     names = [n for n in self.names if n in old.layout.names]
                     self.state.write(version, ((n, old.read(version, n)) for n in names))
+                    self.state.stamp(version, self.ledger.made_by)
                     for _ in range(2):
                         self._write_header()
                     self.home.adopt("state")
@@ -136,6 +141,7 @@ class Journal:
         Raises:
             OSError: it isn't, the old one stays.
         """
+        self.state.stamp(self.ledger.state_version, self.ledger.made_by)
         for _ in range(2):
             self._write_header()
         self.state.sync()
@@ -203,6 +209,8 @@ class Journal:
             self._header,
             buffer_offset=self.state.buffer_offset,
             is_grown=self.state.is_grown,
+            is_stamped=self._header.is_stamped
+            or self.ledger.state_version != self._header.state_version,
             serial=self._header.serial + 1,
             seq=self.ledger.seq,
             step=self.ledger.step,

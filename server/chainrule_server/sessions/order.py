@@ -46,6 +46,7 @@ class Ledger:
         window: operations from the next one on that are held or applied.
         replies: how many applied operations are answered again.
         seq, chain, step, epoch, state_version, cursor, pending: after the last record.
+        made_by: chain value of the operation that made the state's version.
         kept: by seq, the last `replies`.
         opens: epoch by the request id that raised it.
         doomed: chain values that a failed operation would have made, and its seq.
@@ -61,10 +62,14 @@ class Ledger:
     cursor: bytes = b""
     pending: Pending = NO_GRADIENTS
     records: int = 0
+    made_by: bytes = b""
     is_closed: bool = False
     kept: OrderedDict[int, Kept] = field(default_factory=OrderedDict)
     opens: OrderedDict[bytes, int] = field(default_factory=OrderedDict)
     doomed: OrderedDict[bytes, int] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self.made_by = self.made_by or self.chain
 
     def admit(self, header: OpHeader) -> Turn | Kept:
         """Whether an operation may be applied now, must wait, or was applied before (Kept).
@@ -143,8 +148,11 @@ class Ledger:
         if record.kind is Kind.OPEN:
             _remember(self.opens, record.request_id, record.epoch, _OPENS_KEPT)
             return
+        if record.state_version != self.state_version or not self.made_by:
+            self.made_by = entry.chain
         if record.kind is Kind.BASE:
             self.step, self.state_version = record.step, record.state_version
+            self.made_by = entry.chain
             self.cursor, self.pending = record.cursor, record.pending
             return
         kept = Kept(record.digest, record.prev, entry.chain, entry.offset)

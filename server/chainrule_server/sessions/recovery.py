@@ -63,6 +63,8 @@ def check_state(state: StateFile, header: StateHeader, ledger: Ledger, boot_id: 
             code=ErrorCode.STEPS_LOST,
             cure="create the session again; its durability doesn't survive loss of power",
         )
+    if header.is_stamped and not state.is_made_by(ledger.state_version, ledger.made_by):
+        raise _damaged(f"its state isn't the one that operation {ledger.seq} left")
     names = names_of(state.layout, with_gradients=ledger.pending.count > 0)
     if is_clean and state.digest(ledger.state_version, names) != header.state_digest:
         raise _damaged("its state differs from the digest it was left with")

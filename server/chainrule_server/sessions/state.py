@@ -14,7 +14,13 @@ import numpy as np
 
 from chainrule.ir.operations import state_digest
 from chainrule.ir.tensors import Array, data_view, tensor_digest
-from chainrule_server.sessions.header import SLOT_BYTES, StateHeader, decode_header
+from chainrule_server.sessions.header import (
+    SLOT_BYTES,
+    StateHeader,
+    decode_header,
+    encode_stamp,
+    stamp_offset,
+)
 from chainrule_server.sessions.layout import StateLayout
 from chainrule_server.storage.disk import Disk
 from chainrule_server.storage.files import read_range
@@ -63,7 +69,7 @@ class StateFile:
         Raises:
             OSError: the disk has no room for them.
         """
-        offset = max(mmap.PAGESIZE, 2 * SLOT_BYTES)
+        offset = max(mmap.PAGESIZE, 4 * SLOT_BYTES)
         disk.allocate(fd, offset + 2 * _paged(layout.nbytes, offset))
         return cls(disk, fd, layout, offset)
 
@@ -144,6 +150,15 @@ class StateFile:
     def write_header(self, header: StateHeader) -> None:
         """The slot whose turn it is."""
         self._disk.write(self._header_fd, header.encode(), header.slot_offset)
+
+    def stamp(self, version: int, chain: bytes) -> None:
+        """Say which operation made a version; before that operation is in the log."""
+        self._disk.write(self._header_fd, encode_stamp(version, chain), stamp_offset(version))
+
+    def is_made_by(self, version: int, chain: bytes) -> bool:
+        """Whether a version's buffer has the stamp of that operation."""
+        wanted = encode_stamp(version, chain)
+        return self._disk.read(self._header_fd, len(wanted), stamp_offset(version)) == wanted
 
     def _buffer(self, version: int) -> int:
         return self._start + self._span * (version % 2)

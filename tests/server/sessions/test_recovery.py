@@ -217,3 +217,33 @@ def test_a_flipped_bit_of_a_proven_state_is_seen(tmp_path: Path) -> None:
     with pytest.raises(CorruptCheckpoint):
         again.open()
     again.end()
+
+
+def test_a_state_file_that_is_one_operation_old_is_not_taken_for_a_late_header(
+    tmp_path: Path,
+) -> None:
+    """The log may be one record ahead of the header; the buffer that it speaks of must then be there."""
+    scene = Scene(tmp_path / "data")
+    client = scene.create()
+    client.step(0)
+    for i in range(1, 4):
+        state = folder_of(tmp_path / "data") / "state"
+        before = state.read_bytes()
+        client.step(i)
+        after = state.read_bytes()
+        scene.end()
+        state.write_bytes(before)
+        scene = Scene(tmp_path / "data")
+        with pytest.raises(CorruptCheckpoint, match=f"the one that operation {i + 1} left"):
+            scene.open()
+        scene.end()
+        # The header alone may be late: the commit was made.
+        state.write_bytes(before[: 2 * SLOT_BYTES] + after[2 * SLOT_BYTES :])
+        scene = Scene(tmp_path / "data")
+        client.registry = scene.registry
+        assert client.state()["buffers/seen"] == i + 1
+        scene.end()
+        state.write_bytes(after)
+        scene = Scene(tmp_path / "data")
+        client.registry = scene.registry
+    scene.end()
