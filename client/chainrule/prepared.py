@@ -279,6 +279,13 @@ def _like(
         array = np.asarray(given[name], aval.dtype.numpy)
         if many and not found:
             front = array.shape[:1] or (1,)
+            if front == (0,):
+                raise ShapeMismatch(
+                    f"{what}: {name} has none",
+                    code=ErrorCode.SHAPE_MISMATCH,
+                    field=name,
+                    cure=f"give one of the {what} at least",
+                )
         if array.shape != (*front, *aval.dims):
             told = "" if not many else " with many=True"
             raise ShapeMismatch(

@@ -143,6 +143,11 @@ def no_floats(x: Any) -> Any:
             cr.ShapeMismatch,
             r"shape \(3,\), \(3, 3\) is needed with many=True",
         ),
+        (
+            lambda c: c.jvp(np.sin, X, np.zeros((0, 3)), many=True),
+            cr.ShapeMismatch,
+            "tangents: args/0 has none; give one of the tangents at least",
+        ),
         (lambda c: c.jacobian(layer, X, W, max_flops=10), cr.LimitExceeded, "the call allows 10"),
         (lambda c: c.jacobian(layer, X, W, max_flops=-1), cr.GraphError, "max_flops is -1"),
     ],

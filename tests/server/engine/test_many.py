@@ -107,6 +107,11 @@ def test_an_example_s_gradient_is_that_of_a_batch_of_one() -> None:
     assert "Scan" not in kernels(program)
 
 
+def test_kernel_calls_do_not_grow_with_the_examples() -> None:
+    (stage,) = compile_request(BATCHED, [Request(Kind.PER_EXAMPLE, ("w", "x"))]).stages
+    assert len(stage.plan(2).order) == len(stage.plan(500).order) > 5
+
+
 def test_a_jacobian_may_have_the_batch_on_one_side() -> None:
     program = compile_request(BATCHED, [Request(Kind.JACOBIAN, ("w",), ("y",))], microshard=16)
     assert not program.notices
