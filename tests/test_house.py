@@ -16,7 +16,7 @@ FOLDERS = ("client", "server", "tests", "protos", "examples", "benchmarks", "dep
 MAX_LINES = 400
 
 # Test files that look at the house from above instead of mirroring one module.
-ABOVE = ("support", "e2e", "container", "foreign", "oracles", "bench")
+ABOVE = ("support", "chaos", "e2e", "container", "foreign", "oracles", "bench")
 
 
 def is_generated(path: Path) -> bool:
