@@ -80,6 +80,13 @@ def test_one_hot_serves_every_batch() -> None:
     )
 
 
+@pytest.mark.parametrize(("axis", "k"), [(-1, 3), (0, 4)])
+def test_top_k_is_the_same_on_plain_arrays(axis: int, k: int) -> None:
+    x = np.round(numbers(4, 6))  # with ties
+
+    compare(answer(lambda x: cr.nn.top_k(x, k, axis), x), cr.nn.top_k(x, k, axis), 0, 0)
+
+
 def test_gelu_by_the_error_function() -> None:
     def f(x: Any) -> Any:
         return cr.nn.gelu(x, approximate=False)

@@ -10,6 +10,7 @@ from chainrule.nn.layers import (
     linear,
     one_hot,
     rms_norm,
+    top_k,
 )
 from chainrule.nn.library import (
     elu,
@@ -51,4 +52,5 @@ __all__ = [
     "softmax",
     "softplus",
     "tanh",
+    "top_k",
 ]

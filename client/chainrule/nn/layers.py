@@ -7,6 +7,8 @@ import numpy as np
 
 from chainrule.nn.library import softmax
 from chainrule.random import bernoulli
+from chainrule.tracing import ordering
+from chainrule.tracing.operands import is_tracing
 from chainrule.tracing.refusals import refuse
 from chainrule.tracing.transforms import stop_gradient
 
@@ -26,6 +28,15 @@ def one_hot(labels: Any, classes: int, dtype: Any = None) -> Any:
     """
     hot = np.where(np.expand_dims(labels, -1) == np.arange(classes), 1.0, 0.0)
     return hot if dtype is None else hot.astype(dtype)
+
+
+def top_k(x: Any, k: int, axis: int = -1) -> tuple[Any, Any]:
+    """The k largest elements along an axis, largest first, and where they stand; of equal ones the later."""
+    if is_tracing(x):
+        return ordering.top_k(x, k, axis)
+    order = np.flip(np.argsort(x, axis=axis, kind="stable"), axis)
+    places = np.take(order, range(k), axis)
+    return np.take_along_axis(x, places, axis), places
 
 
 def embedding(table: Any, ids: Any) -> Any:

@@ -16,6 +16,7 @@ from chainrule.tracing import (
     ordering,
     reductions,
     special,
+    statistics,
     windows,
 )
 from chainrule.tracing.graph import Graph, batch_size
@@ -52,6 +53,7 @@ FAMILIES = (
     ordering,
     reductions,
     special,
+    statistics,
     windows,
 )
 
