@@ -149,7 +149,7 @@ def test_the_first_line_of_the_user_is_named_not_numpys() -> None:
 def test_a_near_name_is_proposed() -> None:
     assert "did you mean" not in str(refusal(lambda x: np.unwrap(x), X))
     assert "did you mean np.nanmean?" in str(refusal(lambda x: np.nanmedian(x), X))
-    assert "did you mean np.argmax?" in str(refusal(lambda x: np.nanargmax(x), X))
+    assert "did you mean np.nanmax?" in str(refusal(lambda x: np.nanargmax(x), X))
 
 
 def test_attributes_are_those_of_an_array() -> None:
