@@ -1,4 +1,4 @@
-"""`make bench`: what importing, connecting, one gradient and one training step cost here.
+"""`make bench`: what importing, connecting, one gradient, one training step and many gradients cost here.
 
 Reports medians and quartiles, never judges: a limit on wall time would fail on a busy machine. What
 must hold (work counted, no grpc loaded) is asserted by the tests.
@@ -53,6 +53,24 @@ def network(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {k: (rng.normal(size=s) * 0.05).astype(np.float32) for k, s in shapes.items()}
 
 
+def many_derivatives(client: cr.Client, rng: np.random.Generator) -> None:
+    """Gradients an example in one request, against a loop of requests over the compiled gradient."""
+    shapes = {"W1": (8, 16), "b1": (16,), "W2": (16, 4), "b2": (4,)}
+    params, n = {k: rng.normal(size=s) for k, s in shapes.items()}, 256
+    x, y = rng.normal(size=(n, 8)), rng.normal(size=(n, 4))
+    bound = client.bind(loss)
+
+    def loop() -> None:
+        for i in range(n):
+            bound.grad(params, x[i : i + 1], y[i : i + 1])
+
+    together = timed(lambda: client.per_example_grad(loss, params, x, y, batch=(1, 2)), 9)
+    apart = timed(loop, 3)
+    print(f"{'256 gradients an example':<35}{quartiles(together)}")
+    ratio = statistics.median(apart) / statistics.median(together)
+    print(f"{'  the loop over bound calls':<35}{quartiles(apart)}   {ratio:.0f} times")
+
+
 def main() -> None:
     """Prints one line a measurement."""
     print(f"{platform.platform()}   Python {platform.python_version()}   NumPy {np.__version__}")
@@ -78,6 +96,7 @@ def main() -> None:
         print(
             f"{'step, 784-128-10, batch 512':<35}{quartiles(timed(lambda: session.step(x, y), 30))}"
         )
+        many_derivatives(client, rng)
 
 
 if __name__ == "__main__":
