@@ -23,6 +23,8 @@ _CURES = {
     "nonzero": "use np.where(mask, a, b): the number of hits is not known while tracing",
     "argwhere": "use np.where(mask, a, b): the number of hits is not known while tracing",
     "unique": "the number of values is not known while tracing; do it before",
+    "left_shift": "multiply by a power of two: x * 2**k",
+    "right_shift": "divide by a power of two: x // 2**k",
     "put": "a traced value can't be written to; use np.where",
     "copyto": "np.full(shape, t) is np.broadcast_to(t, shape); other writes are np.where(mask, new, old)",
     "fill_diagonal": "a traced value can't be written to; use np.where(np.eye(n, dtype=bool), value, a)",

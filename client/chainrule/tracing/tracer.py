@@ -95,6 +95,18 @@ class _Operators:
     def __rxor__(self, other: Any) -> Any:
         return ufunc_handler("bitwise_xor")(other, self)
 
+    def __lshift__(self, other: Any) -> Any:
+        return ufunc_handler("left_shift")(self, other)
+
+    def __rlshift__(self, other: Any) -> Any:
+        return ufunc_handler("left_shift")(other, self)
+
+    def __rshift__(self, other: Any) -> Any:
+        return ufunc_handler("right_shift")(self, other)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return ufunc_handler("right_shift")(other, self)
+
     def __invert__(self) -> Any:
         return ufunc_handler("invert")(self)
 

@@ -86,6 +86,10 @@ def unknown(x: Any) -> Any:
     return np.argwhere(x > 0)
 
 
+def shifted(x: Any) -> Any:
+    return x << 1_000_000
+
+
 def misspelt_method(x: Any) -> Any:
     return x.nonzero()
 
@@ -122,6 +126,7 @@ HOLES: list[tuple[Any, str]] = [
     (contains, "np.any"),
     (formatted, "return it from the function"),
     (unknown, "np.where(mask, a, b)"),
+    (shifted, "x * 2**k"),
     (misspelt_method, "np.nonzero"),
     (add_at, "one_hot"),
     (item_written, "np.stack"),
