@@ -24,7 +24,7 @@ def test_right_derivatives_are_verified(client: cr.Client) -> None:
     assert all(leaf.finite for leaf in report.leaves)
     assert max(leaf.check.error for leaf in report.leaves) < 1e-8
     assert report.adjoint.error < 1e-12
-    assert report.evaluations == 2 + 4 * 16
+    assert report.evaluations == 2 + 4 * 18
     assert report.worst_leaf in report.leaves
     assert "worst leaf" in repr(report)
     assert "worst node" in repr(report)
@@ -64,6 +64,25 @@ def test_a_kink_is_uncertain_and_no_fault(client: cr.Client) -> None:
     report = client.verify(lambda x: np.sum(cr.nn.relu(x)), np.zeros(1))
     assert report
     assert report.leaves[0].check.verdict.name == "UNCERTAIN"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_kinks_nearby_are_no_fault_and_hide_none(client: cr.Client, dtype: Any) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.random((64, 50)).astype(dtype)
+    p = {"a": rng.normal(size=(50, 64)) / 7, "b": rng.normal(size=(64, 10)) / 8}
+    p = {name: w.astype(dtype) for name, w in p.items()}
+    wrong = cr.custom_vjp(np.tanh, lambda x, ct: 1.5 * ct * (1 - np.tanh(x) ** 2))
+
+    def net(squash: Any) -> Any:
+        return lambda p, x: (
+            -np.mean(cr.nn.log_softmax(squash(cr.nn.relu(x @ p["a"]) @ p["b"]))[:, 0])
+        )
+
+    assert client.verify(net(np.tanh), p, x, wrt=0)
+    report = client.verify(net(wrong), p, x, wrt=0)
+    assert not report
+    assert report.worst_leaf.check.error == pytest.approx(1 / 3, rel=0.1)
 
 
 def test_stopped_gradients_are_held_still(client: cr.Client) -> None:

@@ -1,11 +1,13 @@
 """Derivatives from values alone: central differences, extrapolated until rounding takes over.
 
     D(h) = (p(h) - p(-h)) / 2h = p'(0) + c2 h^2 + c4 h^4 + ...
-    D(h, k) = (4^k D(h/2, k-1) - D(h, k-1)) / (4^k - 1)
+    D(h, k) = (r^2k D(h/r, k-1) - D(h, k-1)) / (r^2k - 1)
 
-Of the tableau the entry is taken that differs least from its two neighbours, and that difference is how far
-it may be off. A kink is symmetric and would go unseen, so what the one-sided differences keep apart at
-vanishing h counts as well.
+Of the tableau the entry is taken that differs least from its two neighbours, rounding counted, and that
+difference is how far it may be off. Large steps serve smooth functions, small ones those with kinks nearby.
+A kink at the point itself is symmetric and would go unseen, so what the one-sided differences keep apart
+at vanishing h counts as well; and where many kinks are near, two entries may agree by chance, so that what
+the small steps scatter counts, too.
 
 Source: C. J. F. Ridders, Accurate computation of F'(x) and F'(x)F''(x), Adv. Eng. Software 4 (1982).
 """
@@ -53,35 +55,42 @@ class Check(NamedTuple):
 
 
 def extrapolate(
-    at: Array, plus: Array, minus: Array, steps: Sequence[float], eps: float
+    at: Array, plus: Array, minus: Array, steps: Sequence[float], eps: float, scale: Array
 ) -> Estimate:
     """Derivatives at 0 of several functions.
 
     Args:
         at: values at 0, (functions,).
         plus, minus: values at each step to either side, (steps, functions); NaN where a function isn't.
-        steps: each half of the one before.
+        steps: two or more, each the same fraction of the one before.
         eps: relative rounding of a value.
+        scale: how large the terms are that a value is the sum of; it may be small where they aren't.
     """
-    h = np.asarray(steps)[:, None]
+    h, ratio = np.asarray(steps)[:, None], steps[0] / steps[1]
     with np.errstate(all="ignore"):
-        rows = (plus - minus) / (2 * h)
-        best = rows[-1].copy()
-        doubt = np.full(at.shape, np.inf)
-        column = rows
+        size = np.fmax(
+            np.fmax(abs(at), scale), np.fmax.reduce(np.fmax(abs(plus), abs(minus)), axis=0)
+        )
+        rounding = 4 * eps * size / h
+        column = (plus - minus) / (2 * h)
+        best, noise = column[-1].copy(), rounding[-1].copy()
+        doubt, scatter = np.full(at.shape, np.inf), np.zeros(at.shape)
         for k in range(1, len(steps)):
-            finer = (4.0**k * column[1:] - column[:-1]) / (4.0**k - 1)
+            weight = ratio ** (2 * k)
+            finer = (weight * column[1:] - column[:-1]) / (weight - 1)
             apart = np.maximum(abs(finer - column[1:]), abs(finer - column[:-1]))
-            for value, far in zip(finer, apart, strict=True):
-                better = np.isfinite(value) & (far < doubt)
-                best, doubt = np.where(better, value, best), np.where(better, far, doubt)
+            for value, far, rounded in zip(finer, apart, rounding[k:], strict=True):
+                better = np.isfinite(value) & (far + rounded < doubt + noise)
+                best = np.where(better, value, best)
+                doubt, noise = np.where(better, far, doubt), np.where(better, rounded, noise)
+            if k == 1:
+                small = finer[-max(3, len(finer) // 2) :]
+                scatter = np.fmax.reduce(small, axis=0) - np.fmin.reduce(small, axis=0)
             column = finer
         gaps = (plus - 2 * at + minus) / h
-        kink = abs(2 * gaps[-1] - gaps[-2])
-        size = np.fmax(abs(at), np.fmax.reduce(np.fmax(abs(plus), abs(minus)), axis=0))
-        noise = 4 * eps * size / steps[-1]
-        kink = np.where(np.isfinite(kink) & (kink > 100 * noise), kink, 0.0)
-    return Estimate(best, doubt + kink, noise)
+        kink = abs(ratio * gaps[-1] - gaps[-2])
+        kink = np.where(np.isfinite(kink) & (kink > 100 * rounding[-1]), kink, 0.0)
+    return Estimate(best, doubt + kink + scatter, noise)
 
 
 def judge(
@@ -103,5 +112,5 @@ def judge(
     if apart <= tolerance * size:
         verdict = Verdict.AGREES
     else:
-        verdict = Verdict.UNCERTAIN if apart <= 20 * uncertainty else Verdict.DIFFERS
+        verdict = Verdict.UNCERTAIN if apart <= 5 * uncertainty else Verdict.DIFFERS
     return Check(derivative, estimate, uncertainty, error, verdict)

@@ -35,7 +35,7 @@ class Verification:
 
     Attributes:
         base: feeds `t/<input>` and `ct/<output>` beside those of the graph; gives `value/<output>`,
-            `jvp/<output>`, `vjp/<input>`, `frozen/<row>`, and of each node `tangent/<row>`,
+            `jvp/<output>`, `vjp/<input>`, `frozen/<row>`, and of each node `tangent/<row>`, `scale/<row>`,
             `pair/<row>`, `sent/<row>`, `size/<row>`.
         probe: feeds `ct/<output>` and `frozen/<row>`; gives `total` and `node/<row>`.
         flat: the function whose rows these are.
@@ -128,6 +128,7 @@ def _base(
     for row in nodes:
         moved = tangents[row] if row in tangents else zeros(b, f.avals[row])
         out[f"tangent/{row}"] = _weighed(moved, row)
+        out[f"scale/{row}"] = _scale(Expr(b, again.rows[row]))
     for row in paired:
         every = (row, *(i for i, op in enumerate(f.ops) if op == "Item" and f.inputs[i] == (row,)))
         pairs = [(cts.get(i), tangents.get(i)) for i in every]
@@ -175,6 +176,12 @@ def _weighed(x: Expr, salt: int) -> Expr:
         phase = part if phase is None else phase + part
     assert phase is not None
     return reduce_sum(x * cos(phase + float(salt)), range(x.aval.rank))
+
+
+def _scale(x: Expr) -> Expr:
+    """The Euclidean length, squared: what rounding in each element comes to in a sum of all."""
+    wide = cast(x, DType.FLOAT64)
+    return reduce_sum(wide * wide, range(wide.aval.rank))
 
 
 def _abs(x: Expr | None) -> Expr | None:
