@@ -11,6 +11,7 @@ from chainrule.errors import CorruptCheckpoint, NumericsChanged
 from chainrule.ir.operations import Method
 from chainrule.ir.tensors import Array
 from chainrule_server.sessions import replies
+from chainrule_server.sessions.answering import leaf_receipts
 from chainrule_server.sessions.applying import Room, execute
 from chainrule_server.sessions.bodies import SaveBody
 from chainrule_server.sessions.creation import Maker, fresh_ledger
@@ -24,7 +25,7 @@ from chainrule_server.sessions.record import Kind
 from chainrule_server.sessions.snapshot import Content, read_content, read_leaves
 from chainrule_server.sessions.state import StateFile, read_headers
 from chainrule_server.sessions.steps import Outcome
-from chainrule_server.sessions.types import Caller
+from chainrule_server.sessions.types import Caller, Receipt
 from chainrule_server.storage.failures import translated
 from chainrule_server.workers.cancellation import Cancellation
 
@@ -114,6 +115,7 @@ def redo(room: Room, keeper: Keeper, entries: tuple[Entry, ...], tenant: str) ->
                 caller = Caller(tenant, time.monotonic() + _PATIENCE_S)
                 outcome = execute(room, caller, body, Cancellation(), record.cursor)
                 _check_same(record.seq, outcome, reply.loss, reply.grad_norm, record.step)
+                _check_receipts(room.journal, record.seq, outcome, reply.receipts)
         ledger.note(entry)
     with translated("writing the session's state"):
         room.journal.take_name()
@@ -178,6 +180,23 @@ def _check_same(
     if _bits(made) != _bits(told) or outcome.step != step:
         raise CorruptCheckpoint(
             f"operation {seq} done again gives loss and norm {made}, its record says {told}",
+            cure="restore the session's folder from a backup; report this with both versions",
+        )
+
+
+def _check_receipts(
+    journal: Journal, seq: int, outcome: Outcome, told: tuple[Receipt, ...]
+) -> None:
+    """That every leaf for which the client was given a receipt has its digest again."""
+    wanted = {r.name: r.digest for r in told if r.name not in ("chain", "checkpoint")}
+    if not wanted:
+        return
+    found = {r.name: r.digest for r in leaf_receipts(journal, outcome)}
+    wrong = sorted(name for name in wanted if found.get(name) != wanted[name])
+    if wrong:
+        raise CorruptCheckpoint(
+            f"operation {seq} done again leaves {wrong[0]} with another digest than its receipt",
+            field=wrong[0],
             cure="restore the session's folder from a backup; report this with both versions",
         )
 

@@ -1,9 +1,10 @@
 """Durability disk: after loss of power every acknowledged operation is there again, to the bit."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from chainrule.errors import ChainruleError, ErrorCode
 from chainrule.ir.tensors import Array
 from chainrule_server.sessions import keeping
 from chainrule_server.sessions.bodies import StepBody
-from chainrule_server.sessions.types import Durability, NamedTensor, ObjectRef
+from chainrule_server.sessions.types import Durability, NamedTensor, ObjectRef, ReceiptMode
 from support.faulty_disk import FaultyDisk
 from support.session_scene import LOSS_DIGEST, Client, Scene, batch, caller, equal
 from support.small_model import SmallEngine
@@ -120,6 +121,29 @@ def test_a_batch_from_the_store_is_kept_too(tmp_path: Path) -> None:
     for path in (tmp_path / "data").glob("objects/*/*"):
         path.unlink()
     scene = lose_power(scene, 1)
+    client.registry = scene.registry
+    assert equal(client.state(), state)
+    scene.end()
+
+
+def test_a_redo_confirms_every_full_receipt(tmp_path: Path) -> None:
+    """An engine whose loss and norms are right and whose update isn't is caught by the leaves."""
+    scene, client = begun(tmp_path / "data")
+    body = client.step_call(0)[1]
+    client.send(body, receipts=ReceiptMode.FULL)
+    state = client.state()
+
+    class Wrong(SmallEngine):
+        def _write(self, program: Any, state: Any, new: Mapping[str, Array]) -> None:
+            super()._write(program, state, {k: v + (k == "state/w") for k, v in new.items()})
+
+    engine = Wrong()
+    scene = lose_power(scene, 1, compiler=engine, runner=engine)
+    client.registry = scene.registry
+    error = refused(client.state, ErrorCode.CORRUPT_CHECKPOINT)
+    assert error.field == "state/w"
+    scene.end()
+    scene = Scene(tmp_path / "data", boot_id=BOOTS[2])
     client.registry = scene.registry
     assert equal(client.state(), state)
     scene.end()
