@@ -82,7 +82,7 @@ def test_many_kinks_nearby_are_no_fault_and_hide_none(client: cr.Client, dtype: 
     assert client.verify(net(np.tanh), p, x, wrt=0)
     report = client.verify(net(wrong), p, x, wrt=0)
     assert not report
-    assert report.worst_leaf.check.error == pytest.approx(1 / 3, rel=0.1)
+    assert 0.1 < report.worst_leaf.check.error < 0.35
 
 
 def test_stopped_gradients_are_held_still(client: cr.Client) -> None:
