@@ -8,7 +8,7 @@ from chainrule.ir.expr import Expr, cast, reduce_sum, sin, tanh
 from chainrule_server.engine.compiler import compile_request
 from chainrule_server.engine.program import Program
 from chainrule_server.engine.requests import Kind, Request
-from support.engine_run import run
+from support.engine_run import run, same_bits
 from support.losses import n_of, total
 from support.written import N, f8, graph, i8
 
@@ -150,3 +150,15 @@ def test_what_can_not_be_asked_of_single_values(ask: Request, code: ErrorCode) -
     with pytest.raises(ChainruleError) as caught:
         compile_request(GRAPH, [ask])
     assert caught.value.code is code
+
+
+def test_no_pool_moves_a_bit() -> None:
+    ask = [
+        Request(Kind.PER_EXAMPLE, ("w",), ("loss",)),
+        Request(Kind.JACOBIAN, ("w",), ("y",)),
+        Request(Kind.HESSIAN, ("w",), ("loss",)),
+    ]
+    program = compile_request(BATCHED, ask, microshard=7)
+    feeds = {"w": X, "x": ROWS}
+    alone = run(program, 100, feeds)
+    assert all(same_bits(alone, run(program, 100, feeds, workers=k)) for k in (2, 3))
