@@ -144,7 +144,7 @@ def test_less_equal_is_false_for_nan() -> None:
         (lambda i: i**-1, (I,), "astype(np.float64)"),
         (lambda i, j: i ** np.abs(j), (I, J), "astype(np.float64)"),
         (lambda b: b - b, (B,), "np.logical_xor"),
-        (lambda x: np.nansum(x), (X,), "did you mean np."),
+        (lambda x: np.nancumsum(x), (X,), "did you mean np."),
         (lambda x: np.exp(x, where=x > 0), (X,), "np.where"),
         (lambda x: x + np.ones(3, np.int8), (X,), "convert with .astype"),
         (lambda x: np.full((3, 4), x[0, 0]), (X,), "np.broadcast_to(t, shape)"),
