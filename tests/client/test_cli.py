@@ -35,7 +35,7 @@ def test_help_names_every_command_and_loads_neither_numpy_nor_grpc() -> None:
         "print(sorted({'numpy', 'grpc', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
-    for command in ("serve", "demo", "status", "explain", "verify", "doctor"):
+    for command in ("serve", "demo", "replay", "status", "explain", "verify", "doctor"):
         assert f"\n    {command} " in done.stdout
     assert done.stdout.endswith("[]\n")
 
@@ -44,7 +44,7 @@ def test_help_names_every_command_and_loads_neither_numpy_nor_grpc() -> None:
     ("arguments", "code", "text"),
     [
         (["stauts"], 2, "chainrule: command 'stauts' is unknown; did you mean status?"),
-        (["qqq"], 2, "commands are serve, demo, status, explain, verify, doctor"),
+        (["qqq"], 2, "commands are serve, demo, replay, status, explain, verify, doctor"),
         (["status"], 1, "no server is named; give --address HOST:PORT"),
         (["status", "--address", "a b"], 1, "write it as localhost:50051"),
         (["explain", "sin(x)"], 1, "x has no value; give x=VALUE"),

@@ -14,6 +14,10 @@ HANDED_ON = {
         "chainrule_server.demo",
         "train the example network on real digits, see the chain rule",
     ),
+    "replay": (
+        "chainrule_server.replay",
+        "do a session's log again from its data folder, and confirm its receipts",
+    ),
 }
 COMMANDS = {
     "status": "what a server is doing: version, workers, sessions",

@@ -1,0 +1,1 @@
+"""`chainrule replay`: a session's log done again in a process of its own."""
