@@ -115,7 +115,9 @@ class Workshop:
                     self._failpoints.reach("create.before_rename")
                     disk.rename(nursery.path, final)
                     if manifest.durability is Durability.DISK:
+                        # The session's name, and that of its tenant where it is the first.
                         disk.sync_folder(final.parent)
+                        disk.sync_folder(final.parent.parent)
                 except BaseException:
                     session.close()
                     raise
